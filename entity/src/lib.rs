@@ -1,0 +1,9 @@
+//! The tables as SeaORM sees them, one table a file. No logic lives here.
+
+pub mod broadcast;
+pub mod broadcast_recipient;
+pub mod change;
+pub mod feed_state;
+pub mod guest;
+pub mod reservation;
+pub mod sender_lease;

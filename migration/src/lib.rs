@@ -1,0 +1,30 @@
+//! The migrations of Besty, applied in order by `besty serve` and `besty migrate`.
+//!
+//! Every migration runs on PostgreSQL and on SQLite from one text of SQL ([`sql`]), and leaves a
+//! table that is there already as it is.
+
+use sea_orm_migration::prelude::{MigrationTrait, async_trait};
+
+pub use sea_orm_migration::MigratorTrait;
+
+mod m20261122_000001_reservations;
+mod m20261122_000002_changes;
+mod m20261122_000003_guests;
+mod m20261122_000004_broadcasts;
+mod sql;
+
+/// The list of migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261122_000001_reservations::Migration),
+            Box::new(m20261122_000002_changes::Migration),
+            Box::new(m20261122_000003_guests::Migration),
+            Box::new(m20261122_000004_broadcasts::Migration),
+        ]
+    }
+}
