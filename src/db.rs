@@ -1,0 +1,202 @@
+//! The database: one type for PostgreSQL and SQLite, and the few values they write differently.
+//!
+//! Stores write their SQL once, with `$1` placeholders, which both databases take. What differs is
+//! here: how an instant is bound, how a write transaction begins, and who may hold one.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use rust_decimal::{Decimal, prelude::ToPrimitive};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// Where the database is and how many connections may be open.
+#[derive(Clone, Debug)]
+pub struct DatabaseSettings {
+    /// `postgres://...` or `sqlite://...`; may hold a password.
+    pub url: SecretString,
+    /// Connections at most.
+    pub pool_max: u32,
+}
+
+/// A pool of connections to either database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: DatabaseConnection,
+    /// SQLite has one writer at a time. Waiting here is fair and wakes at once; waiting in SQLite is
+    /// polling.
+    sqlite_writer: Option<Arc<Mutex<()>>>,
+}
+
+/// An open write transaction; rolled back when dropped.
+#[derive(Debug)]
+pub struct WriteTx {
+    tx: DatabaseTransaction,
+    _sqlite_writer: Option<OwnedMutexGuard<()>>,
+}
+
+impl Db {
+    /// Opens the pool; fails when the database can't be reached.
+    pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DbErr> {
+        let mut options = ConnectOptions::new(settings.url.expose_secret().to_owned());
+        options
+            .max_connections(settings.pool_max)
+            .acquire_timeout(Duration::from_secs(10))
+            .sqlx_logging(false)
+            .map_sqlx_sqlite_opts(|sqlite| {
+                // FULL: a commit is on disk when it returns, as with PostgreSQL.
+                sqlite
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(Duration::from_secs(10))
+            })
+            .map_sqlx_postgres_opts(|postgres| postgres.application_name("besty"));
+        let pool = sea_orm::Database::connect(options).await?;
+        let sqlite_writer = (pool.get_database_backend() == DbBackend::Sqlite).then(Arc::default);
+        Ok(Self { pool, sqlite_writer })
+    }
+
+    /// The pool, for statements of their own.
+    #[must_use]
+    pub fn pool(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.pool.get_database_backend()
+    }
+
+    /// Begins a transaction that may write.
+    pub async fn begin_write(&self) -> Result<WriteTx, DbErr> {
+        let guard = match &self.sqlite_writer {
+            Some(writer) => Some(Arc::clone(writer).lock_owned().await),
+            None => None,
+        };
+        let options = TransactionOptions {
+            // A deferred transaction that turns into a writer fails at once when another one wrote.
+            sqlite_transaction_mode: guard.as_ref().map(|_| SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(WriteTx { tx: self.pool.begin_with_options(options).await?, _sqlite_writer: guard })
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) -> Result<(), DbErr> {
+        self.pool.close_by_ref().await
+    }
+}
+
+impl WriteTx {
+    /// The connection the transaction runs on.
+    #[must_use]
+    pub fn conn(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+
+    /// Makes it last. Whoever is told of it may be told after this.
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.tx.commit().await
+    }
+}
+
+/// Runs a statement that changes rows; the result says how many.
+pub async fn execute<C: ConnectionTrait>(
+    conn: &C,
+    sql: impl Into<String>,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<ExecResult, DbErr> {
+    conn.execute_raw(statement(conn, sql, values)).await
+}
+
+/// The first row of an answer.
+pub async fn query_one<C: ConnectionTrait>(
+    conn: &C,
+    sql: impl Into<String>,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Option<QueryResult>, DbErr> {
+    conn.query_one_raw(statement(conn, sql, values)).await
+}
+
+/// All rows of an answer.
+pub async fn query_all<C: ConnectionTrait>(
+    conn: &C,
+    sql: impl Into<String>,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<QueryResult>, DbErr> {
+    conn.query_all_raw(statement(conn, sql, values)).await
+}
+
+/// SQL and its values, for the database behind `conn`.
+pub fn statement<C: ConnectionTrait>(
+    conn: &C,
+    sql: impl Into<String>,
+    values: impl IntoIterator<Item = Value>,
+) -> Statement {
+    Statement::from_sql_and_values(conn.get_database_backend(), sql, values)
+}
+
+/// An instant as the database stores it. SQLite gets text of one width, which sorts as it is.
+pub fn instant(backend: DbBackend, at: impl Into<Option<DateTime<Utc>>>) -> Value {
+    let at = at.into();
+    match backend {
+        DbBackend::Sqlite => at.map(|at| at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()).into(),
+        _ => at.into(),
+    }
+}
+
+/// Collects the values of a statement that is put together piece by piece.
+#[derive(Debug)]
+pub struct Bind {
+    backend: DbBackend,
+    values: Vec<Value>,
+}
+
+impl Bind {
+    /// Nothing bound yet.
+    #[must_use]
+    pub fn new(backend: DbBackend) -> Self {
+        Self { backend, values: Vec::new() }
+    }
+
+    /// Whether the statement is for SQLite.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        self.backend == DbBackend::Sqlite
+    }
+
+    /// Binds a value; answers its placeholder.
+    pub fn push(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// Binds an instant; answers its placeholder.
+    pub fn push_instant(&mut self, at: impl Into<Option<DateTime<Utc>>>) -> String {
+        self.push(instant(self.backend, at))
+    }
+
+    /// Binds an amount; answers its placeholder. SQLite keeps amounts as REAL.
+    pub fn push_amount(&mut self, amount: Decimal) -> String {
+        if self.is_sqlite() { self.push(amount.to_f64()) } else { self.push(amount) }
+    }
+
+    /// Binds a list; answers its placeholders in parentheses. An empty list is `(NULL)`, which
+    /// equals nothing.
+    pub fn push_list<T: Into<Value>>(&mut self, list: impl IntoIterator<Item = T>) -> String {
+        let places: Vec<_> = list.into_iter().map(|value| self.push(value)).collect();
+        if places.is_empty() { "(NULL)".to_owned() } else { format!("({})", places.join(", ")) }
+    }
+
+    /// The values, in the order of their placeholders.
+    #[must_use]
+    pub fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+}
