@@ -1,0 +1,177 @@
+//! Which reservations: one value, with one translation to SQL and one to a test of a row in memory.
+//!
+//! The two agree (a property test compares them on both databases), so what a query lists, what a
+//! subscription follows and who gets a broadcast are the same set.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::{Reservation, Status};
+use crate::db::Bind;
+
+/// Values a list may hold.
+const LIST_MAX: usize = 1_000;
+/// Characters a search may have.
+const SEARCH_MAX: usize = 200;
+
+/// Every given part must match; a list matches any of its values, an empty list none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct ReservationFilter {
+    /// Any of these statuses.
+    pub statuses: Option<Vec<Status>>,
+    /// Any of these properties.
+    pub property_ids: Option<Vec<String>>,
+    /// Any of these guests.
+    pub guest_ids: Option<Vec<String>>,
+    /// Any of these reservations.
+    pub reservation_ids: Option<Vec<String>>,
+    /// Check-in within this range.
+    pub check_in: DateRange,
+    /// Check-out within this range.
+    pub check_out: DateRange,
+    /// The stay includes this night: `check_in <= night < check_out`.
+    pub staying_on: Option<NaiveDate>,
+    /// Currency of the total.
+    pub currency: Option<String>,
+    /// Text within the guest's fields or an identifier; ASCII letters in either case.
+    pub search: Option<String>,
+}
+
+/// A range of dates with both ends included; open where an end is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct DateRange {
+    /// Earliest.
+    pub from: Option<NaiveDate>,
+    /// Latest.
+    pub to: Option<NaiveDate>,
+}
+
+/// A filter that can't be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{field}: {problem}")]
+pub struct FilterError {
+    /// The part at fault, as in the GraphQL input.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Columns that a search looks into.
+const SEARCHED: [&str; 6] =
+    ["guest_first_name", "guest_last_name", "guest_email", "guest_phone", "reservation_id", "guest_id"];
+
+impl ReservationFilter {
+    /// Refuses what no database takes (NUL) and what would be a burden (thousands of values).
+    pub fn check(&self) -> Result<(), FilterError> {
+        let refuse = |field, problem: String| Err(FilterError { field, problem });
+        let lists = [
+            ("propertyIds", &self.property_ids),
+            ("guestIds", &self.guest_ids),
+            ("reservationIds", &self.reservation_ids),
+        ];
+        for (field, list) in lists {
+            let list = list.as_deref().unwrap_or_default();
+            if list.len() > LIST_MAX {
+                return refuse(field, format!("takes {LIST_MAX} values at most"));
+            }
+            if list.iter().any(|value| value.contains('\0')) {
+                return refuse(field, "contains a NUL character".to_owned());
+            }
+        }
+        for (field, text) in [("currencyCode", &self.currency), ("search", &self.search)] {
+            let text = text.as_deref().unwrap_or_default();
+            if text.contains('\0') {
+                return refuse(field, "contains a NUL character".to_owned());
+            }
+            if text.chars().count() > SEARCH_MAX {
+                return refuse(field, format!("is longer than {SEARCH_MAX} characters"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A condition over the columns of `reservations`.
+    #[must_use]
+    pub fn to_sql(&self, bind: &mut Bind) -> String {
+        let mut all = Vec::new();
+        if let Some(statuses) = &self.statuses {
+            all.push(format!("status IN {}", bind.push_list(statuses.iter().map(|status| status.as_str()))));
+        }
+        for (column, list) in [
+            ("property_id", &self.property_ids),
+            ("guest_id", &self.guest_ids),
+            ("reservation_id", &self.reservation_ids),
+        ] {
+            if let Some(list) = list {
+                all.push(format!("{column} IN {}", bind.push_list(list.iter().map(String::as_str))));
+            }
+        }
+        for (column, range) in [("check_in", self.check_in), ("check_out", self.check_out)] {
+            all.extend(range.from.map(|from| format!("{column} >= {}", bind.push(from))));
+            all.extend(range.to.map(|to| format!("{column} <= {}", bind.push(to))));
+        }
+        if let Some(night) = self.staying_on {
+            let place = bind.push(night);
+            all.push(format!("check_in <= {place} AND check_out > {place}"));
+        }
+        all.extend(self.currency.as_deref().map(|code| format!("currency = {}", bind.push(code))));
+        all.extend(self.search.as_deref().map(|text| search_sql(text, bind)));
+        if all.is_empty() { "TRUE".to_owned() } else { all.join(" AND ") }
+    }
+
+    /// Whether a row is in the set.
+    #[must_use]
+    pub fn matches(&self, row: &Reservation) -> bool {
+        fn any<T: PartialEq<U>, U: ?Sized>(list: Option<&Vec<T>>, value: &U) -> bool {
+            list.is_none_or(|list| list.iter().any(|one| one == value))
+        }
+        any(self.statuses.as_ref(), &row.status)
+            && any(self.property_ids.as_ref(), &row.property_id)
+            && any(self.guest_ids.as_ref(), &row.guest_id)
+            && any(self.reservation_ids.as_ref(), &row.reservation_id)
+            && self.check_in.contains(row.check_in)
+            && self.check_out.contains(row.check_out)
+            && self.staying_on.is_none_or(|night| row.check_in <= night && night < row.check_out)
+            && self.currency.as_ref().is_none_or(|code| *code == row.currency)
+            && self.search.as_deref().is_none_or(|text| found_in(text, row))
+    }
+}
+
+impl DateRange {
+    fn contains(self, date: NaiveDate) -> bool {
+        self.from.is_none_or(|from| from <= date) && self.to.is_none_or(|to| date <= to)
+    }
+}
+
+/// On PostgreSQL `lower` follows the collation, and "C" lowers ASCII alone; SQLite's does so always.
+fn search_sql(text: &str, bind: &mut Bind) -> String {
+    let collate = if bind.is_sqlite() { "" } else { " COLLATE \"C\"" };
+    let pattern = bind.push(format!("%{}%", escape_like(&text.to_ascii_lowercase())));
+    let any: Vec<_> = SEARCHED
+        .iter()
+        .map(|column| format!("lower({column}{collate}) LIKE {pattern} ESCAPE '\\'"))
+        .collect();
+    format!("({})", any.join(" OR "))
+}
+
+fn escape_like(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+fn found_in(text: &str, row: &Reservation) -> bool {
+    let text = text.to_ascii_lowercase();
+    let guest = &row.guest;
+    [&guest.first_name, &guest.last_name, &guest.email, &guest.phone]
+        .into_iter()
+        .flatten()
+        .chain([&row.reservation_id, &row.guest_id])
+        .any(|field| field.to_ascii_lowercase().contains(&text))
+}

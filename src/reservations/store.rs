@@ -1,0 +1,277 @@
+//! The SQL of `reservations`: one statement a function.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use entity::reservation;
+use rust_decimal::Decimal;
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
+
+use super::{Reservation, ReservationFilter};
+use crate::{
+    db::{self, Bind, Db},
+    feed::log::HEAD_SQL,
+    keyset::{Key, Keyset, Page, PageRequest},
+};
+
+/// Rows a statement: 18 values each stay far below every limit on placeholders.
+const CHUNK: usize = 200;
+
+/// What to sort by. Rows that others wrote may lack the times; they sort as 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OrderField {
+    /// Day of arrival.
+    #[default]
+    CheckIn,
+    /// Day of departure.
+    CheckOut,
+    /// First write.
+    CreatedAt,
+    /// Last write.
+    UpdatedAt,
+    /// Total, regardless of currency.
+    TotalAmount,
+}
+
+impl OrderField {
+    fn name(self) -> &'static str {
+        match self {
+            Self::CheckIn => "check_in",
+            Self::CheckOut => "check_out",
+            Self::CreatedAt => "created_at",
+            Self::UpdatedAt => "updated_at",
+            Self::TotalAmount => "total_amount",
+        }
+    }
+
+    fn expression(self, sqlite: bool) -> String {
+        let epoch = if sqlite { "'1970-01-01T00:00:00.000000Z'" } else { "'epoch'::timestamptz" };
+        match self {
+            Self::CheckIn | Self::CheckOut | Self::TotalAmount => self.name().to_owned(),
+            Self::CreatedAt => format!("COALESCE(created_at, updated_at, {epoch})"),
+            Self::UpdatedAt => format!("COALESCE(updated_at, {epoch})"),
+        }
+    }
+
+    /// The value of a row, as text for a cursor.
+    fn key(self, row: &Reservation) -> String {
+        match self {
+            Self::CheckIn => row.check_in.to_string(),
+            Self::CheckOut => row.check_out.to_string(),
+            Self::CreatedAt => created_at(row).to_rfc3339(),
+            Self::UpdatedAt => updated_at(row).to_rfc3339(),
+            Self::TotalAmount => row.total_amount.to_string(),
+        }
+    }
+
+    fn bind(self, text: &str, bind: &mut Bind) -> Option<String> {
+        Some(match self {
+            Self::CheckIn | Self::CheckOut => bind.push(text.parse::<NaiveDate>().ok()?),
+            Self::CreatedAt | Self::UpdatedAt => bind.push_instant(text.parse::<DateTime<Utc>>().ok()?),
+            Self::TotalAmount => bind.push_amount(text.parse::<Decimal>().ok()?),
+        })
+    }
+}
+
+/// When a row was last written, as order and API say it.
+#[must_use]
+pub fn updated_at(row: &Reservation) -> DateTime<Utc> {
+    row.updated_at.unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+/// When a row was first written, as order and API say it.
+#[must_use]
+pub fn created_at(row: &Reservation) -> DateTime<Utc> {
+    row.created_at.unwrap_or_else(|| updated_at(row))
+}
+
+/// How a list is sorted; ties go by row number in the same direction.
+#[must_use]
+pub fn keyset(field: OrderField, descending: bool, sqlite: bool) -> Keyset {
+    Keyset {
+        name: field.name(),
+        value: field.expression(sqlite),
+        id: "id",
+        descending,
+        bind_value: Box::new(move |text, bind| field.bind(text, bind)),
+        bind_id: |text, bind| Some(bind.push(text.parse::<i32>().ok()?)),
+    }
+}
+
+/// The key of a row in a list sorted by `field`.
+#[must_use]
+pub fn key(field: OrderField, row: &Reservation) -> Key {
+    Key { value: field.key(row), id: row.id.to_string() }
+}
+
+/// A page, and the position of the change log in the same snapshot: one statement reads both.
+pub async fn page(
+    db: &Db,
+    filter: &ReservationFilter,
+    order: (OrderField, bool),
+    request: &PageRequest,
+) -> Result<(Page<Reservation>, i64), DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let keyset = keyset(order.0, order.1, bind.is_sqlite());
+    let condition = filter.to_sql(&mut bind);
+    let page = keyset.page_sql("SELECT * FROM reservations", &condition, request, &mut bind);
+    // The outer sort is of one page; a join alone promises no order.
+    let sql = format!(
+        "SELECT head.seq AS stream_head, page.* FROM (SELECT {HEAD_SQL} AS seq) AS head \
+         LEFT JOIN ({page}) AS page ON TRUE {}",
+        keyset.order_sql(request.backward)
+    );
+    let rows = db::query_all(db.pool(), sql, bind.into_values()).await?;
+    let head = rows.first().map_or(Ok(0), |row| row.try_get("", "stream_head"))?;
+    // Without a match the one row holds the head and nothing else.
+    let present = |row: &QueryResult| row.try_get::<Option<i32>>("", "id").is_ok_and(|id| id.is_some());
+    let rows = rows.iter().filter(|row| present(row)).map(reservation_of).collect::<Result<Vec<_>, _>>()?;
+    Ok((request.cut(rows), head))
+}
+
+/// Whether anything lies beyond `key` in the direction given.
+pub async fn exists_beyond(
+    db: &Db,
+    filter: &ReservationFilter,
+    order: (OrderField, bool),
+    key: &Key,
+    backward: bool,
+) -> Result<bool, DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let keyset = keyset(order.0, order.1, bind.is_sqlite());
+    let condition = filter.to_sql(&mut bind);
+    let sql = keyset.exists_sql("reservations", &condition, key, backward, &mut bind);
+    Ok(db::query_one(db.pool(), sql, bind.into_values()).await?.is_some())
+}
+
+/// How many rows match.
+pub async fn count(db: &Db, filter: &ReservationFilter) -> Result<i64, DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let sql = format!("SELECT COUNT(*) AS n FROM reservations WHERE {}", filter.to_sql(&mut bind));
+    let row = db::query_one(db.pool(), sql, bind.into_values()).await?;
+    row.map_or(Ok(0), |row| row.try_get("", "n"))
+}
+
+/// The list of the REST route: newest write first.
+pub async fn latest(
+    db: &Db,
+    filter: &ReservationFilter,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Reservation>, DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let condition = filter.to_sql(&mut bind);
+    let newest = OrderField::UpdatedAt.expression(bind.is_sqlite());
+    let (limit, offset) = (bind.push(limit), bind.push(offset));
+    let sql = format!(
+        "SELECT * FROM reservations WHERE {condition} ORDER BY {newest} DESC, id DESC LIMIT {limit} OFFSET {offset}"
+    );
+    reservations(db.pool(), sql, bind).await
+}
+
+/// One row, by the booking source's identifier.
+pub async fn by_id(conn: &impl ConnectionTrait, reservation_id: &str) -> Result<Option<Reservation>, DbErr> {
+    Ok(by_ids(conn, &[reservation_id]).await?.into_iter().next())
+}
+
+/// Rows by the booking source's identifiers, in no order.
+pub async fn by_ids(conn: &impl ConnectionTrait, ids: &[&str]) -> Result<Vec<Reservation>, DbErr> {
+    rows_where(conn, "reservation_id", ids, "").await
+}
+
+/// All rows of these guests.
+pub(super) async fn of_guests(
+    conn: &impl ConnectionTrait,
+    guest_ids: &[&str],
+) -> Result<Vec<Reservation>, DbErr> {
+    rows_where(conn, "guest_id", guest_ids, "").await
+}
+
+/// The rows of these guests that hold a guest field, in the order they were numbered.
+pub(super) async fn with_guest_fields(
+    conn: &impl ConnectionTrait,
+    guest_ids: &[&str],
+) -> Result<Vec<Reservation>, DbErr> {
+    let any = "AND COALESCE(guest_first_name, guest_last_name, guest_email, guest_phone) IS NOT NULL";
+    rows_where(conn, "guest_id", guest_ids, any).await
+}
+
+async fn rows_where(
+    conn: &impl ConnectionTrait,
+    column: &str,
+    values: &[&str],
+    and: &str,
+) -> Result<Vec<Reservation>, DbErr> {
+    let mut rows = Vec::new();
+    for chunk in values.chunks(CHUNK) {
+        let mut bind = Bind::new(conn.get_database_backend());
+        let list = bind.push_list(chunk.iter().copied());
+        let sql = format!("SELECT * FROM reservations WHERE {column} IN {list} {and} ORDER BY id");
+        rows.extend(reservations(conn, sql, bind).await?);
+    }
+    Ok(rows)
+}
+
+/// Writes rows as they are. A row that is there keeps its number: on PostgreSQL it is given again, so
+/// that an update draws none from the sequence, which is an INTEGER and would run out.
+pub(super) async fn upsert(conn: &impl ConnectionTrait, rows: &[Reservation]) -> Result<(), DbErr> {
+    for chunk in rows.chunks(CHUNK) {
+        let mut bind = Bind::new(conn.get_database_backend());
+        let tuples: Vec<_> = chunk.iter().map(|row| tuple(row, &mut bind)).collect();
+        let sql = format!(
+            "INSERT INTO reservations (id, reservation_id, property_id, guest_id, status, check_in, check_out, \
+             num_guests, total_amount, currency, guest_first_name, guest_last_name, guest_email, guest_phone, \
+             webhook_id, event_timestamp, created_at, updated_at) VALUES {} \
+             ON CONFLICT (reservation_id) DO UPDATE SET \
+             property_id = excluded.property_id, guest_id = excluded.guest_id, status = excluded.status, \
+             check_in = excluded.check_in, check_out = excluded.check_out, num_guests = excluded.num_guests, \
+             total_amount = excluded.total_amount, currency = excluded.currency, \
+             guest_first_name = excluded.guest_first_name, guest_last_name = excluded.guest_last_name, \
+             guest_email = excluded.guest_email, guest_phone = excluded.guest_phone, \
+             webhook_id = excluded.webhook_id, event_timestamp = excluded.event_timestamp, \
+             updated_at = excluded.updated_at",
+            tuples.join(", ")
+        );
+        db::execute(conn, sql, bind.into_values()).await?;
+    }
+    Ok(())
+}
+
+fn tuple(row: &Reservation, bind: &mut Bind) -> String {
+    let id = match (bind.is_sqlite(), row.id) {
+        (true, _) => "NULL".to_owned(),
+        (false, 0) => "DEFAULT".to_owned(),
+        (false, id) => bind.push(id),
+    };
+    let places = [
+        id,
+        bind.push(row.reservation_id.as_str()),
+        bind.push(row.property_id.as_str()),
+        bind.push(row.guest_id.as_str()),
+        bind.push(row.status.as_str()),
+        bind.push(row.check_in),
+        bind.push(row.check_out),
+        bind.push(row.num_guests),
+        bind.push_amount(row.total_amount),
+        bind.push(row.currency.as_str()),
+        bind.push(row.guest.first_name.clone()),
+        bind.push(row.guest.last_name.clone()),
+        bind.push(row.guest.email.clone()),
+        bind.push(row.guest.phone.clone()),
+        bind.push(row.webhook_id.clone()),
+        bind.push_instant(row.event_timestamp),
+        bind.push_instant(row.created_at),
+        bind.push_instant(row.updated_at),
+    ];
+    format!("({})", places.join(", "))
+}
+
+async fn reservations(
+    conn: &impl ConnectionTrait,
+    sql: String,
+    bind: Bind,
+) -> Result<Vec<Reservation>, DbErr> {
+    db::query_all(conn, sql, bind.into_values()).await?.iter().map(reservation_of).collect()
+}
+
+fn reservation_of(row: &QueryResult) -> Result<Reservation, DbErr> {
+    reservation::Model::from_query_result(row, "")?.try_into()
+}
