@@ -1,0 +1,84 @@
+//! Global IDs: opaque to clients, base64url of a type's name and the key of one object of it.
+//!
+//! Reading one answers `None` for whatever is no ID of the type asked for: to the caller that is an
+//! object that does not exist.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+const RESERVATION: &str = "Reservation";
+const GUEST: &str = "Guest";
+const BROADCAST: &str = "Broadcast";
+const MESSAGE: &str = "BroadcastMessage";
+
+/// The ID of a reservation.
+#[must_use]
+pub fn reservation(reservation_id: &str) -> String {
+    encode(RESERVATION, reservation_id)
+}
+
+/// The ID of a guest.
+#[must_use]
+pub fn guest(guest_id: &str) -> String {
+    encode(GUEST, guest_id)
+}
+
+/// The ID of a broadcast.
+#[must_use]
+pub fn broadcast(id: Uuid) -> String {
+    encode(BROADCAST, &id.to_string())
+}
+
+/// The ID of the message of a broadcast to one guest.
+#[must_use]
+pub fn message(broadcast_id: Uuid, guest_id: &str) -> String {
+    encode(MESSAGE, &format!("{broadcast_id}:{guest_id}"))
+}
+
+/// The broadcast that an ID names.
+#[must_use]
+pub fn parse_broadcast(id: &str) -> Option<Uuid> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(id).ok()?).ok()?;
+    let uuid: Uuid = text.strip_prefix(BROADCAST)?.strip_prefix(':')?.parse().ok()?;
+    // A UUID has more than one spelling; an ID has one.
+    (broadcast(uuid) == id).then_some(uuid)
+}
+
+fn encode(kind: &str, key: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{kind}:{key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broadcast_is_found_by_its_id() {
+        let uuid = Uuid::now_v7();
+        assert_eq!(parse_broadcast(&broadcast(uuid)), Some(uuid));
+    }
+
+    #[test]
+    fn anything_else_is_no_broadcast() {
+        let uuid = Uuid::now_v7();
+        let braced = encode(BROADCAST, &format!("{{{uuid}}}"));
+        let others = [
+            message(uuid, "guest_1"),
+            guest(&uuid.to_string()),
+            reservation("res_1"),
+            braced,
+            uuid.to_string(),
+        ];
+        for id in others.iter().map(String::as_str).chain(["", "x", "Broadcast:", "ÄÖ"]) {
+            assert_eq!(parse_broadcast(id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn ids_of_different_objects_differ() {
+        let uuid = Uuid::nil();
+        let all = [reservation("1"), guest("1"), broadcast(uuid), message(uuid, "1"), message(uuid, "2")];
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+}

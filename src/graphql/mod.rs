@@ -1,0 +1,130 @@
+//! The GraphQL edge: maps what comes in to calls of the flows, and what they answer to the schema.
+//! It decides nothing and holds no SQL.
+//!
+//! The schema is `schema.graphql` at the root, word for word: the doc comments of the types here are
+//! its descriptions. Roots are [`query`], [`mutation`] and [`subscription`]; the rest is one topic a
+//! file.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Interface, Result, SDLExportOptions, SchemaBuilder};
+use tokio::sync::Notify;
+
+use crate::{clock::Clock, db::Db, feed::Hub};
+
+pub mod broadcast;
+pub mod errors;
+pub mod filter;
+pub mod follow;
+pub mod guest;
+pub mod ids;
+pub mod message;
+pub mod mutation;
+pub mod paging;
+pub mod query;
+pub mod reservation;
+pub mod scalars;
+pub mod subscription;
+
+#[cfg(test)]
+mod tests;
+
+pub use mutation::Mutation;
+pub use query::Query;
+pub use subscription::Subscription;
+
+/// The executable schema; cheap to clone.
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+/// What resolvers call.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// The database.
+    pub db: Db,
+    /// The change log and who watches it.
+    pub hub: Hub,
+    /// The time.
+    pub clock: Clock,
+    /// Wakes the sender.
+    pub woken: Arc<Notify>,
+    /// Wakes the teller of progress.
+    pub changed: Arc<Notify>,
+}
+
+impl Services {
+    /// The cursor that stands for a position in the change log.
+    fn cursor(&self, seq: i64) -> String {
+        self.hub.feed().cursor(seq).to_string()
+    }
+
+    /// Tells whoever works on broadcasts that one was started or stopped.
+    fn broadcasts_changed(&self) {
+        self.woken.notify_one();
+        self.changed.notify_one();
+    }
+}
+
+/// The `Idempotency-Key` header of the request. Request data; stands in for the field of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(pub String);
+
+/// An object with a globally unique ID. Refetch any of them with `Query.node`.
+#[derive(Debug, Interface)]
+#[graphql(field(
+    name = "id",
+    ty = "async_graphql::ID",
+    desc = "Opaque global ID of the object. Stable for the life of the object; do not parse it."
+))]
+pub enum Node {
+    /// A reservation.
+    Reservation(Box<reservation::Reservation>),
+    /// A guest.
+    Guest(guest::Guest),
+    /// A broadcast.
+    Broadcast(Box<broadcast::Broadcast>),
+    /// A message of a broadcast.
+    BroadcastMessage(message::BroadcastMessage),
+}
+
+/// A payload that carries a position in a resumable stream.
+/// Store the newest `cursor` you have processed and pass it back as `after` to go on without a gap.
+#[derive(Debug, Interface)]
+#[graphql(field(
+    name = "cursor",
+    ty = "Result<String>",
+    desc = "Opaque position of this event. `after` is exclusive: the event itself is not sent again."
+))]
+pub enum Resumable {
+    /// A change of a reservation.
+    ReservationChange(reservation::ReservationChange),
+    /// A step of a broadcast.
+    BroadcastProgress(Box<broadcast::BroadcastProgress>),
+}
+
+/// The schema over these services.
+#[must_use]
+pub fn schema(services: Services) -> Schema {
+    builder().data(services).finish()
+}
+
+/// The schema as text, the same for the same code. What every schema has is left out: the definitions of
+/// the built-in directives and the names of the roots, which come last, after the last blank line.
+#[must_use]
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new().include_specified_by().use_space_ident();
+    let sdl = builder().finish().sdl_with_options(options);
+    let types = sdl.rsplit_once("\n\n").map_or(sdl.as_str(), |(types, _)| types);
+    format!("{types}\n")
+}
+
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    // No field answers an interface, so they are named here.
+    Schema::build(Query, Mutation, Subscription)
+        .register_output_type::<Node>()
+        .register_output_type::<Resumable>()
+}
+
+/// The services of the schema that runs.
+fn services<'a>(ctx: &Context<'a>) -> Result<&'a Services> {
+    ctx.data()
+}

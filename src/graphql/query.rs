@@ -1,0 +1,67 @@
+//! The root of reads. Its fields are nullable, so that one that fails leaves the others their answer: they
+//! are `Option<Result<_>>`, of which an error is caught where the null goes.
+
+use async_graphql::{Context, ID, Object, Result};
+
+use super::{
+    broadcast::{Broadcast, BroadcastConnection},
+    filter::{ReservationFilter, ReservationOrder},
+    paging::PageArgs,
+    reservation::{Reservation, ReservationConnection},
+};
+
+/// Reads. All of them may be sent by GET and none changes anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Query;
+
+/// Reads. All of them may be sent by GET and none changes anything.
+#[Object]
+impl Query {
+    /// One reservation by the booking source's identifier, null when there is none.
+    async fn reservation(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Identifier in the booking source.")] reservation_id: String,
+    ) -> Option<Result<Reservation>> {
+        Reservation::find(ctx, &reservation_id).await.transpose()
+    }
+
+    /// Reservations that match a filter, as a Relay connection. Give `first` or `last`; without
+    /// either the first 50 come.
+    #[expect(clippy::too_many_arguments, reason = "the schema has as many")]
+    async fn reservations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Returns the elements after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the elements before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first _n_ elements, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns the last _n_ elements, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Which reservations to take. Left out, all.")] filter: Option<ReservationFilter>,
+        #[graphql(desc = "Order of the list. Left out, by check-in.")] order_by: Option<ReservationOrder>,
+    ) -> Option<Result<ReservationConnection>> {
+        let args = PageArgs { after, before, first, last };
+        Some(ReservationConnection::read(ctx, filter, order_by.unwrap_or_default(), &args).await)
+    }
+
+    /// One broadcast by its global ID, null when there is none.
+    async fn broadcast(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global ID of the broadcast.")] id: ID,
+    ) -> Option<Result<Broadcast>> {
+        Broadcast::find(ctx, &id).await.transpose()
+    }
+
+    /// Broadcasts, newest first, as a Relay connection.
+    async fn broadcasts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Returns the elements after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the elements before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first _n_ elements, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns the last _n_ elements, at most 100.")] last: Option<i32>,
+    ) -> Option<Result<BroadcastConnection>> {
+        let args = PageArgs { after, before, first, last };
+        Some(BroadcastConnection::read(ctx, &args).await)
+    }
+}
