@@ -1,0 +1,253 @@
+//! The parts, built once: [`start`] spawns them, [`Running::stop`] drains them.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use migration::MigratorTrait as _;
+use rand::{Rng, RngExt as _};
+use sea_orm::DbBackend;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    broadcast::{progress, sender::Sender},
+    clock::Clock,
+    config::Config,
+    db::{self, Db},
+    feed::{Feed, Hub},
+    graphql::{self, Services},
+    guest_api::{Door, GuestApi, lease, registration},
+    http::{self, HttpState, Secrets},
+    reservations::{
+        hydrate,
+        ingest::{self, Ingest},
+    },
+};
+
+/// How long requests may take to end once the server stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// One migration at a time among the processes of a database ("migrate" in ASCII).
+const MIGRATION_LOCK: i64 = 0x6d_6967_7261_7465;
+
+/// What the app takes from outside besides its configuration.
+pub struct Outside {
+    /// Tells the time.
+    pub clock: Clock,
+    /// For names and jitter.
+    pub rng: Box<dyn Rng + Send + Sync>,
+    /// For calls to the provider.
+    pub http: reqwest::Client,
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running {
+    addr: SocketAddr,
+    db: Db,
+    hub: Hub,
+    stopping: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    writer: JoinHandle<()>,
+    writer_cancel: CancellationToken,
+    sender: JoinHandle<()>,
+    sender_cancel: CancellationToken,
+    sender_done: CancellationToken,
+    background: TaskTracker,
+    background_cancel: CancellationToken,
+}
+
+/// An HTTP client as the app uses it: no redirects, which would turn a POST into a GET.
+pub fn http_client() -> anyhow::Result<reqwest::Client> {
+    // Fails when a provider is installed already, which then is the one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(5))
+        .tcp_nodelay(true)
+        .build()
+        .context("the HTTP client can't be made")
+}
+
+/// Connects and applies the migrations.
+pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
+    let db = Db::connect(&config.database).await.context("the database can't be reached")?;
+    migrate(&db).await.context("the migrations can't be applied")?;
+    Ok(db)
+}
+
+async fn migrate(db: &Db) -> Result<(), sea_orm::DbErr> {
+    let lock = db.begin_write().await?;
+    if db.backend() == DbBackend::Postgres {
+        db::execute(lock.conn(), "SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).await?;
+        migration::Migrator::up(db.pool(), None).await?;
+        return lock.commit().await;
+    }
+    // One process has the file; the transaction would only be in the migrations' way.
+    drop(lock);
+    migration::Migrator::up(db.pool(), None).await
+}
+
+/// Builds and spawns everything. The server answers on `listener` when this returns.
+pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside) -> anyhow::Result<Running> {
+    let addr = listener.local_addr()?;
+    let db = open_database(config).await?;
+    let feed = Feed::open(db.clone(), outside.rng.random()).await?;
+    let hub = Hub::open(feed.clone()).await?;
+    let (ingest, writer) = ingest::new(feed.clone(), outside.clock.clone());
+    let (lease_state, lease) = watch::channel(None);
+    let api = GuestApi::new(outside.http, config.guest_api_base_url.clone(), outside.clock.clone());
+    let door = Door::new(api, config.broadcast_concurrency, lease.clone());
+    let services = Services {
+        db: db.clone(),
+        hub: hub.clone(),
+        clock: outside.clock.clone(),
+        woken: Arc::default(),
+        changed: Arc::default(),
+    };
+    let sender = Sender {
+        db: db.clone(),
+        door: door.clone(),
+        clock: outside.clock,
+        rng: outside.rng,
+        max_attempts: config.broadcast_max_attempts,
+        woken: Arc::clone(&services.woken),
+        changed: Arc::clone(&services.changed),
+        lease: lease.clone(),
+    };
+    let (stopping, sender_cancel) = (CancellationToken::new(), CancellationToken::new());
+    let (sender_done, background_cancel) = (CancellationToken::new(), CancellationToken::new());
+    let writer_cancel = CancellationToken::new();
+    let background = TaskTracker::new();
+    let keep = lease::keep(db.clone(), lease_state, sender_cancel.clone(), sender_done.clone());
+    background.spawn(keep);
+    spawn_background(&background, &background_cancel, config, &services, &door, lease);
+    let state = state(config, services, ingest, door, stopping.clone());
+    Ok(Running {
+        addr,
+        db,
+        hub,
+        server: serve(listener, state, stopping.clone()),
+        stopping,
+        writer: tokio::spawn(writer.run(writer_cancel.clone())),
+        writer_cancel,
+        sender: tokio::spawn(sender.run(sender_cancel.clone())),
+        sender_cancel,
+        sender_done,
+        background,
+        background_cancel,
+    })
+}
+
+fn spawn_background(
+    tracker: &TaskTracker,
+    cancel: &CancellationToken,
+    config: &Config,
+    services: &Services,
+    door: &Door,
+    lease: watch::Receiver<Option<lease::Held>>,
+) {
+    let (hub, feed, clock) = (&services.hub, services.hub.feed(), &services.clock);
+    tracker.spawn(hub.clone().run(cancel.clone()));
+    if services.db.backend() == DbBackend::Postgres {
+        tracker.spawn(hub.clone().notify_others(cancel.clone()));
+        tracker.spawn(hub.clone().listen_to_others(cancel.clone()));
+    }
+    let changed: Arc<Notify> = Arc::clone(&services.changed);
+    tracker.spawn(progress::run(feed.clone(), clock.clone(), changed, lease, cancel.clone()));
+    tracker.spawn(hydrate::run(feed.clone(), door.clone(), clock.clone(), cancel.clone()));
+    if let Some(url) = config.public_webhook_url.clone() {
+        tracker.spawn(registration::keep(door.clone(), url, cancel.clone()));
+    }
+}
+
+fn state(
+    config: &Config,
+    services: Services,
+    ingest: Ingest,
+    door: Door,
+    stopping: CancellationToken,
+) -> HttpState {
+    HttpState {
+        schema: graphql::schema(services.clone()),
+        services,
+        ingest,
+        door,
+        secrets: Arc::new(Secrets::new(&config.webhook_secrets)),
+        origins: config.cors_origins.clone().into(),
+        public_webhook_url: config.public_webhook_url.as_deref().map(Arc::from),
+        stopping,
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    state: HttpState,
+    stopping: CancellationToken,
+) -> JoinHandle<std::io::Result<()>> {
+    tokio::spawn(async move {
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // Answers and events are small and must not wait for more.
+            let _ = stream.set_nodelay(true);
+        });
+        let server = axum::serve(listener, http::router(state))
+            .with_graceful_shutdown(stopping.clone().cancelled_owned());
+        tokio::select! {
+            result = std::future::IntoFuture::into_future(server) => result,
+            () = async { stopping.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+                tracing::warn!("connections that did not end in time are cut off");
+                Ok(())
+            }
+        }
+    })
+}
+
+impl Running {
+    /// Where the server listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The feed's reader.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Stops from the top down: no new requests, what was accepted is written, messages under way get
+    /// their results, and the lease is given back.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        log_end("server", self.server.await.map(Result::err));
+        self.writer_cancel.cancel();
+        log_end("writer", self.writer.await.map(|()| None));
+        self.sender_cancel.cancel();
+        log_end("sender", self.sender.await.map(|()| None));
+        self.sender_done.cancel();
+        self.background_cancel.cancel();
+        self.background.close();
+        self.background.wait().await;
+        if let Err(error) = self.db.close().await {
+            tracing::warn!(%error, "the database connections were not closed");
+        }
+    }
+}
+
+fn log_end(part: &str, result: Result<Option<std::io::Error>, tokio::task::JoinError>) {
+    match result {
+        Ok(None) => {}
+        Ok(Some(error)) => tracing::error!(part, %error, "ended with an error"),
+        Err(error) => tracing::error!(part, %error, "did not end well"),
+    }
+}

@@ -1,0 +1,93 @@
+//! EDGE: HTTP in, HTTP out. No SQL and no decisions live here; every route is in one list.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, Method, header},
+    routing::{get, post},
+};
+use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::{
+    graphql::{Schema, Services},
+    guest_api::Door,
+    reservations::ingest::Ingest,
+};
+
+mod answer;
+mod body;
+mod graphql;
+mod health;
+mod origin;
+mod pages;
+mod rest;
+mod webhooks;
+
+pub use webhooks::Secrets;
+
+/// What the routes need; cheap to clone.
+#[derive(Clone)]
+pub struct HttpState {
+    /// Reads, the feed, and starting broadcasts.
+    pub services: Services,
+    /// The schema, with the same services in it.
+    pub schema: Schema,
+    /// The writer's queue.
+    pub ingest: Ingest,
+    /// The way to the provider.
+    pub door: Door,
+    /// What webhooks must carry.
+    pub secrets: Arc<Secrets>,
+    /// Origins whose pages may call us.
+    pub origins: Arc<[String]>,
+    /// The URL the provider posts to.
+    pub public_webhook_url: Option<Arc<str>>,
+    /// Cancelled when the server stops: streams end, and whoever waits for a broadcast is answered.
+    pub stopping: CancellationToken,
+}
+
+/// Every route.
+pub fn router(state: HttpState) -> Router {
+    let cors = cors(&state.origins);
+    let routes = Router::new()
+        .route("/webhooks", post(webhooks::receive))
+        .route("/graphql", get(graphql::get).post(graphql::post))
+        .route("/api/reservations", get(rest::reservations::list))
+        .route("/api/events", get(rest::events::stream))
+        .route("/api/broadcast", post(rest::broadcast::send))
+        .route("/api/webhooks/register", post(rest::webhooks::register))
+        .route("/api/health", get(health::health))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(pages::routes())
+        // Handlers that take a body read it themselves, with a limit of their own.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state);
+    match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
+}
+
+/// CORS for the origins that were named; without any, browsers keep other origins' pages out.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let headers = [
+        header::ACCEPT,
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        HeaderName::from_static("idempotency-key"),
+        HeaderName::from_static("last-event-id"),
+        HeaderName::from_static("prefer"),
+    ];
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers(headers)
+            .expose_headers([header::LOCATION])
+    })
+}

@@ -1,0 +1,27 @@
+//! Parses the command line, runs the command, and turns its end into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("besty: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    // Before the command line, which may take values from the environment; and before any thread.
+    match dotenvy::dotenv() {
+        Ok(_) => {}
+        Err(error) if error.not_found() => {}
+        Err(error) => return Err(anyhow::anyhow!(".env: {error}")),
+    }
+    let cli = besty::cli::Cli::parse();
+    besty::telemetry::init(std::env::var("RUST_LOG").ok().as_deref())?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(besty::cli::run(cli))
+}
