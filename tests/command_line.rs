@@ -1,0 +1,81 @@
+//! The binary: its commands, and what it says of a bad environment.
+
+use std::process::Output;
+
+use tokio::process::Command;
+
+use crate::support::{TestDb, binary, within};
+
+async fn run(mut command: Command) -> (bool, String, String) {
+    let Output { status, stdout, stderr } = within("the command to end", command.output()).await.unwrap();
+    (status.success(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn besty(args: &[&str], set: &[(&str, &str)]) -> (tempfile::TempDir, Command) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = binary::command(folder.path());
+    command.args(args).envs(set.iter().copied());
+    (folder, command)
+}
+
+#[tokio::test]
+async fn a_bad_value_stops_the_start_and_names_its_variable() {
+    for (variable, value) in [
+        ("PORT", "eighty"),
+        ("HOST", "0.0.0.0"),
+        ("DATABASE_URL", "mysql://x"),
+        ("BROADCAST_CONCURRENCY", "0"),
+        ("RUST_LOG", "besty=loud=very"),
+    ] {
+        let (_folder, command) = besty(&["serve"], &[(variable, value), ("WEBHOOK_SECRET", "own")]);
+        let (ok, _, said) = run(command).await;
+        assert!(!ok && said.contains(variable), "{variable}={value}: {said}");
+    }
+    let (_folder, command) = besty(&[], &[("HOST", "0.0.0.0"), ("ALLOW_ANONYMOUS", "true")]);
+    let (ok, _, said) = run(command).await;
+    assert!(!ok && said.contains("WEBHOOK_SECRET"), "{said}");
+}
+
+#[tokio::test]
+async fn an_env_file_is_read() {
+    let (folder, command) = besty(&["serve"], &[]);
+    std::fs::write(folder.path().join(".env"), "PORT=eighty\n").unwrap();
+    let (ok, _, said) = run(command).await;
+    assert!(!ok && said.contains("PORT"), "{said}");
+}
+
+#[tokio::test]
+async fn schema_prints_the_schema_and_nothing_else() {
+    let (_folder, command) = besty(&["schema"], &[]);
+    let (ok, printed, _) = run(command).await;
+    assert!(ok);
+    let committed = include_str!("../schema.graphql");
+    assert_eq!(printed, committed, "schema.graphql is stale: run `make schema`");
+}
+
+#[tokio::test]
+async fn migrate_may_be_repeated() {
+    for db in [TestDb::sqlite(), TestDb::postgres().await] {
+        for _ in 0..2 {
+            let (_folder, command) = besty(&["migrate"], &[("DATABASE_URL", db.url())]);
+            let (ok, _, said) = run(command).await;
+            assert!(ok, "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn processes_may_migrate_at_once() {
+    let db = TestDb::postgres().await;
+    let runs = (0..4).map(|_| {
+        let (folder, command) = besty(&["migrate"], &[("DATABASE_URL", db.url())]);
+        async move {
+            let result = run(command).await;
+            drop(folder);
+            result
+        }
+    });
+    for (ok, _, said) in futures::future::join_all(runs).await {
+        assert!(ok, "{said}");
+    }
+}

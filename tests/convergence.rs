@@ -1,0 +1,150 @@
+//! Any order, any repeats, any batches: the same rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use besty::{
+    db::Db,
+    feed::Feed,
+    reservations::{
+        Reservation, ReservationEvent, ReservationFilter,
+        event::{self, Parsed},
+        ingest,
+        order::Order,
+        store,
+    },
+};
+use chrono::{DateTime, Utc};
+use migration::MigratorTrait as _;
+use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
+use serde_json::json;
+
+use crate::support::{TestDb, on_both};
+
+on_both!(shuffled_and_repeated_events_end_like_sorted_ones);
+
+/// Little to choose from, so that the same reservation, the same instant, even the same webhook id
+/// come up often.
+fn any_event() -> impl Strategy<Value = ReservationEvent> {
+    let ids = (0..4_u8, 0..3_u8, 0..2_u8);
+    let order = (
+        0..4_i64,
+        prop::sample::select(vec!["confirmed", "modified", "cancelled"]),
+        prop::option::of(0..3_u8),
+    );
+    let guest = (prop::option::of(0..3_u8), prop::option::of(0..3_u8));
+    (ids, order, guest, 1..3_i32).prop_map(|((reservation, guest, property), (at, status, webhook), (name, email), people)| {
+        // Whole microseconds count, so some events are that close.
+        let timestamp = DateTime::<Utc>::from_timestamp_micros(1_770_000_000_000_000 + at).unwrap().to_rfc3339();
+        let body = json!({
+            "event": "reservation.updated",
+            "timestamp": timestamp,
+            "webhookId": webhook.map(|webhook| format!("wh_{webhook}")),
+            "data": {
+                "reservationId": format!("res_{reservation}"),
+                "propertyId": format!("property_{property}"),
+                "guestId": format!("guest_{guest}"),
+                "status": status,
+                "checkIn": "2026-04-06",
+                "checkOut": "2026-04-13",
+                "numGuests": people,
+                "totalAmount": "10.50",
+                "currency": "USD",
+                "guest": { "firstName": name.map(|name| format!("Name {name}")), "email": email.map(|email| format!("{email}@example.com")) },
+            },
+        });
+        match event::parse(body.to_string().as_bytes()) {
+            Ok(Parsed::Event(event)) => *event,
+            other => panic!("{other:?}"),
+        }
+    })
+}
+
+/// What the events come to, worked out without any of the code under test but the order: sort, fold.
+/// A row is the last event of its reservation; a guest's field is the one of the last event that has
+/// it, where equal orders are told apart by the value.
+fn folded(events: &[ReservationEvent]) -> BTreeMap<String, (ReservationEvent, [Option<String>; 2])> {
+    let mut rows: BTreeMap<String, ReservationEvent> = BTreeMap::new();
+    for event in events {
+        let newer = rows.get(&event.reservation_id).is_none_or(|row| Order::from(event) > Order::from(row));
+        if newer {
+            rows.insert(event.reservation_id.clone(), event.clone());
+        }
+    }
+    let last = |guest: &str, field: fn(&ReservationEvent) -> &Option<String>| {
+        events
+            .iter()
+            .filter(|event| event.guest_id == guest)
+            .filter_map(|event| {
+                let place = (event.timestamp, event.status, event.webhook_id.clone().unwrap_or_default());
+                field(event).clone().map(|value| (place, value))
+            })
+            .max()
+            .map(|(_, value)| value)
+    };
+    rows.into_iter()
+        .map(|(id, row)| {
+            let names = [
+                last(&row.guest_id, |event| &event.guest.first_name),
+                last(&row.guest_id, |event| &event.guest.email),
+            ];
+            (id, (row, names))
+        })
+        .collect()
+}
+
+async fn shuffled_and_repeated_events_end_like_sorted_ones(db: TestDb) {
+    let pool = db.connect().await;
+    migration::Migrator::up(pool.pool(), None).await.unwrap();
+    let feed = Feed::open(pool.clone(), 1).await.unwrap();
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() });
+    let strategy = (prop::collection::vec(any_event(), 1..40), any::<u64>(), 1..8_usize);
+    for _ in 0..runner.config().cases {
+        let (events, seed, batch) = strategy.new_tree(&mut runner).unwrap().current();
+        for table in ["reservations", "guests", "changes"] {
+            besty::db::execute(pool.pool(), format!("DELETE FROM {table}"), []).await.unwrap();
+        }
+        let mut shuffled: Vec<_> =
+            events.iter().chain(events.iter().take(events.len() / 3)).cloned().collect();
+        shuffled.shuffle(&mut StdRng::seed_from_u64(seed));
+        for batch in shuffled.chunks(batch) {
+            ingest::apply(&feed, batch, DateTime::UNIX_EPOCH).await.unwrap();
+        }
+        let rows = store::latest(&pool, &ReservationFilter::default(), 500, 0).await.unwrap();
+        let found: BTreeMap<_, _> = rows.iter().map(|row| (row.reservation_id.clone(), row)).collect();
+        let wanted = folded(&events);
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            wanted.keys().collect::<Vec<_>>(),
+            "seed {seed}: {events:#?}"
+        );
+        for (id, (event, names)) in &wanted {
+            let row = found[id];
+            assert_eq!(Order::from(row), Order::from(event), "{id}, seed {seed}: {events:#?}");
+            assert_eq!(
+                &[row.guest.first_name.clone(), row.guest.email.clone()],
+                names,
+                "{id}, seed {seed}: {events:#?}"
+            );
+        }
+        check_log(&pool, &rows).await;
+    }
+    pool.close().await.unwrap();
+}
+
+/// The images of a reservation follow each other, and the last one is the row.
+async fn check_log(pool: &Db, rows: &[Reservation]) {
+    let feed = Feed::open(pool.clone(), 2).await.unwrap();
+    let entries = feed.read_after(0, 10_000).await.unwrap();
+    let mut last: BTreeMap<String, Reservation> = BTreeMap::new();
+    for entry in &entries {
+        let change = besty::reservations::change::ReservationChange::of(entry).unwrap();
+        assert_eq!(change.before.as_ref(), last.get(&entry.key), "what is before is what was after");
+        last.insert(entry.key.clone(), change.after.clone());
+    }
+    let logged: BTreeSet<_> = last.values().map(|row| format!("{row:?}")).collect();
+    let stored: BTreeSet<_> =
+        rows.iter().map(|row| format!("{:?}", Reservation { id: 0, ..row.clone() })).collect();
+    assert_eq!(logged, stored);
+}

@@ -1,0 +1,19 @@
+//! The integration tests, one module a promise. Each behaviour is shown on SQLite and on PostgreSQL;
+//! `tests/with-postgres` (see `make test`) brings the latter.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at what it did not expect")]
+#![expect(clippy::too_many_lines, reason = "a test tells one story from start to end")]
+#![expect(unreachable_pub, reason = "the modules of one test binary share their helpers")]
+
+mod support;
+
+mod broadcast;
+mod command_line;
+mod convergence;
+mod existing_table;
+mod feed;
+mod graphql;
+mod guests;
+mod kill;
+mod replicas;
+mod rest;
+mod webhooks;

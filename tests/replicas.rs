@@ -1,0 +1,71 @@
+//! Two processes on one PostgreSQL: both see every change, in the same order, and one of them sends.
+
+use besty::sandbox::Kind;
+use serde_json::json;
+
+use crate::support::{
+    TestApp, TestDb,
+    app::Provider,
+    binary::Server,
+    events::{created, event},
+    sse::Sse,
+    within,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_see_every_change_in_the_same_order() {
+    let db = TestDb::postgres().await;
+    let provider = Provider::quick().await;
+    let (one, two) = (TestApp::start(&db, &provider).await, Server::start(&db, &provider.url, &[]).await);
+    let mut streams = [
+        Sse::open(one.http(), one.url("/api/events"), None).await,
+        Sse::open(one.http(), format!("{}/api/events", two.url), None).await,
+    ];
+    for n in 1..=20 {
+        if n % 2 == 0 {
+            one.apply(&created(n)).await;
+        } else {
+            let post = one
+                .http()
+                .post(format!("{}/webhooks", two.url))
+                .header("x-webhook-secret", crate::support::app::SECRET);
+            assert_eq!(post.body(created(n).to_string()).send().await.unwrap().status(), 200);
+        }
+    }
+    one.apply(&event("last", "guest_001", "confirmed", 1)).await;
+    let mut seen = Vec::new();
+    for stream in &mut streams {
+        let mut ids = Vec::new();
+        while ids.last().is_none_or(|(_, id)| id != "last") {
+            let event = stream.next().await;
+            if event.kind != "ready" {
+                ids.push((event.id, event.data["reservationId"].as_str().unwrap().to_owned()));
+            }
+        }
+        seen.push(ids);
+    }
+    assert_eq!(seen[0], seen[1], "the same events with the same cursors");
+    two.kill().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_them_calls_the_provider() {
+    let db = TestDb::postgres().await;
+    let provider = Provider::quick().await;
+    let first = TestApp::start(&db, &provider).await;
+    for n in 1..=30 {
+        first.apply(&created(n)).await;
+    }
+    within("the guests", provider.api.wait_for(|report| report.requests >= 30)).await;
+    let second = TestApp::start(&db, &provider).await;
+    let (status, body) = second.post("/api/broadcast", &json!({ "message": "Hello" })).await;
+    assert_eq!((status, &body["sent"]), (200, &json!(30)), "asked of whichever process: {body}");
+    let look_ups = provider.api.requests().iter().filter(|seen| seen.kind == Kind::Guest).count();
+    assert_eq!(look_ups, 30, "each guest once");
+    assert_eq!(provider.api.report().delivered, 30, "each message once");
+    first.stop().await;
+    let (_, body) = second.post("/api/broadcast", &json!({ "message": "Again" })).await;
+    assert_eq!(body["sent"], 30, "the other goes on: {body}");
+    second.stop().await;
+}

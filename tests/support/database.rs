@@ -1,0 +1,48 @@
+//! Throw-away databases: a file in a temporary folder, or a database of the run's own PostgreSQL.
+
+use besty::db::{DatabaseSettings, Db};
+use sea_orm::ConnectionTrait as _;
+use tempfile::TempDir;
+
+/// A database that one test has for itself.
+#[derive(Debug)]
+pub struct TestDb {
+    url: String,
+    folder: TempDir,
+}
+
+impl TestDb {
+    /// A new SQLite file.
+    pub fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("besty.db").display());
+        Self { url, folder }
+    }
+
+    /// A new database on the server that `tests/with-postgres` started.
+    pub async fn postgres() -> Self {
+        let server = std::env::var("TEST_POSTGRES_URL")
+            .expect("no PostgreSQL: run `make test`, or `tests/with-postgres cargo test`");
+        let name = format!("t{}", uuid::Uuid::new_v4().simple());
+        let admin = sea_orm::Database::connect(&server).await.unwrap();
+        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        admin.close().await.unwrap();
+        let (base, _) = server.rsplit_once('/').unwrap();
+        Self { url: format!("{base}/{name}"), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// What `DATABASE_URL` is to be.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A folder for whatever else the test writes.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A pool of its own, beside the app's.
+    pub async fn connect(&self) -> Db {
+        Db::connect(&DatabaseSettings { url: self.url.clone().into(), pool_max: 5 }).await.unwrap()
+    }
+}

@@ -1,0 +1,71 @@
+//! Reads a `text/event-stream`.
+
+use serde_json::Value;
+
+use super::within;
+
+/// An open stream.
+#[derive(Debug)]
+pub struct Sse {
+    response: reqwest::Response,
+    buffer: String,
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SseEvent {
+    /// `event:`
+    pub kind: String,
+    /// `id:`
+    pub id: String,
+    /// `data:`, as JSON.
+    pub data: Value,
+}
+
+impl Sse {
+    /// Opens a stream, after an event if given.
+    pub async fn open(http: &reqwest::Client, url: String, last_event_id: Option<&str>) -> Self {
+        let mut request = http.get(url);
+        if let Some(id) = last_event_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, buffer: String::new() }
+    }
+
+    /// The next event; comments are passed over.
+    pub async fn next(&mut self) -> SseEvent {
+        within("an event of the stream", self.read()).await.expect("the stream ended")
+    }
+
+    /// The next event, none at the end of the stream.
+    pub async fn read(&mut self) -> Option<SseEvent> {
+        loop {
+            while let Some(end) = self.buffer.find("\n\n") {
+                let block: String = self.buffer.drain(..end + 2).collect();
+                if let Some(event) = parse(&block) {
+                    return Some(event);
+                }
+            }
+            let chunk = self.response.chunk().await.ok()??;
+            self.buffer.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
+fn parse(block: &str) -> Option<SseEvent> {
+    let field = |name: &str| {
+        block
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(|text| text.trim_start().to_owned())
+    };
+    let data = field("data")?;
+    Some(SseEvent {
+        kind: field("event").unwrap_or_default(),
+        id: field("id").unwrap_or_default(),
+        data: serde_json::from_str(&data).unwrap_or(Value::String(data)),
+    })
+}
