@@ -1,0 +1,99 @@
+# `make` alone lists what there is. Everything a fresh machine lacks is installed where that is ours to do
+# (toolchain by rustup, packages by apt as root) and otherwise named in one line.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+rust_needed := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+node_needed := 20.19
+
+# A shell that is not a login shell does not know where rustup put things.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# $(call at_least,WANTED,COMMAND): COMMAND is there and says it is WANTED or newer
+at_least = found=$$($(2) --version 2>/dev/null | grep -Eo '[0-9]+(\.[0-9]+)+' | head -n 1); \
+	[ -n "$$found" ] && printf '%s\n' $(1) "$$found" | sort -CV
+has_rust := $(call at_least,$(rust_needed),cargo)
+has_node := $(call at_least,$(node_needed),node) && command -v npm >/dev/null
+may_apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
+apt := DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends
+
+# An old or missing default toolchain is passed over for rustup's stable one, for these commands only.
+ifeq ($(shell $(has_rust) || command -v rustup >/dev/null && echo pass over),pass over)
+export RUSTUP_TOOLCHAIN := stable
+endif
+
+.PHONY: help
+help: ## List the targets
+	@sed -En 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
+		printf '  make %-12s %s\n' "$$name" "$$what"; done
+
+# The development profile: an optimised build takes minutes before there is anything to see.
+.PHONY: run
+run: setup ## Try it: server, stand-in Guest API and a stream of bookings, nothing else needed
+	@if $(has_node); then $(MAKE) --no-print-directory playground; \
+	else echo "Going on without the web pages: they need Node $(node_needed) or newer, with npm (https://nodejs.org)"; fi
+	cargo run --locked -- demo
+
+.PHONY: test
+test: setup setup-checks playground ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	tests/with-postgres cargo test --locked --workspace
+
+.PHONY: schema
+schema: setup ## Write schema.graphql anew from the code
+	@trap 'rm -f schema.graphql.new' EXIT; set -e; \
+	cargo run --locked --quiet -- schema >schema.graphql.new; \
+	mv schema.graphql.new schema.graphql
+
+# --- the web pages -----------------------------------------------------------------------------------------
+
+installed := playground/node_modules/.installed
+built := playground/node_modules/.built
+
+.PHONY: playground
+playground: setup-node $(built) ## Build the web pages that the server embeds, if they changed
+
+$(installed): playground/package-lock.json
+	cd playground && npm ci --no-audit --no-fund
+	@touch $@
+
+# `npm run build` checks the types first.
+$(built): $(installed) $(shell find playground \( -name node_modules -o -name dist \) -prune -o -type f -print)
+	cd playground && npm run build
+	@touch $@
+
+ifeq ($(wildcard playground/dist/*),)
+.PHONY: $(built)
+endif
+
+# --- what the machine needs --------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: ## Check for a Rust toolchain and a C compiler; install them where possible
+	@if ! { $(has_rust); }; then \
+		if command -v rustup >/dev/null; then rustup toolchain install stable --profile minimal; \
+		else echo "Rust $(rust_needed) or newer is needed: https://rustup.rs" >&2; exit 1; fi; \
+		{ $(has_rust); } || { echo "Rust $(rust_needed) or newer is needed, $$(command -v cargo) is not: https://rustup.rs" >&2; exit 1; }; fi
+	@if ! command -v cc >/dev/null; then \
+		if $(may_apt); then apt-get update -q && $(apt) gcc libc6-dev; \
+		else echo "A C compiler is needed, as cc: install gcc or clang" >&2; exit 1; fi; fi
+
+.PHONY: setup-checks
+setup-checks: setup
+	@if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then \
+		if command -v rustup >/dev/null; then rustup component add rustfmt clippy; \
+		else echo "rustfmt and clippy are needed, of the same release as cargo" >&2; exit 1; fi; fi
+
+# A distribution's older Node is left alone.
+.PHONY: setup-node
+setup-node:
+	@if ! { $(has_node); }; then \
+		if $(may_apt); then apt-get update -q; \
+			offered=$$(apt-cache policy nodejs | sed -n 's/ *Candidate: //p'); \
+			if dpkg --compare-versions "$$offered" ge $(node_needed); then \
+				$(apt) nodejs && { command -v npm >/dev/null || $(apt) npm; }; fi; fi; \
+		{ $(has_node); } || { echo "Node $(node_needed) or newer is needed, with npm: https://nodejs.org" >&2; exit 1; }; fi
