@@ -1,0 +1,35 @@
+# besty with its web pages in one binary: docker build -t besty .
+
+FROM node:22-bookworm-slim AS pages
+WORKDIR /src/playground
+COPY playground/package.json playground/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY playground ./
+RUN npm run build
+
+FROM rust:1-bookworm AS server
+WORKDIR /src
+COPY . .
+COPY --from=pages /src/playground/dist playground/dist
+# What is cached between builds is not in the image, so the binary is copied out of it.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    cargo build --locked --release && cp target/release/besty /usr/local/bin/besty
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+RUN useradd --system --uid 10001 --user-group --no-create-home besty \
+    && install -d -o besty -g besty /data
+COPY --from=server /usr/local/bin/besty /usr/local/bin/besty
+USER besty
+# The spool, and the database when it is SQLite.
+WORKDIR /data
+VOLUME /data
+# On loopback nothing outside the container could reach it. The server refuses to start like this until access
+# is configured (or ALLOW_ANONYMOUS=true) and WEBHOOK_SECRET is one of your own.
+ENV HOST=0.0.0.0
+EXPOSE 3000 3001
+ENTRYPOINT ["besty"]
+CMD ["serve"]
