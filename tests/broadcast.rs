@@ -85,16 +85,20 @@ async fn faults_are_retried_and_refusals_are_not(db: TestDb) {
 
 async fn a_429_costs_no_try(db: TestDb) {
     let provider = Provider::quick().await;
-    provider.api.faults().add(Fault::next(3, Effect::answer_later(429, 1)).on(Kind::Message));
-    let app = TestApp::start_with(
-        &db,
-        &provider,
-        &[("BROADCAST_MAX_ATTEMPTS", "1"), ("BROADCAST_CONCURRENCY", "1")],
-    )
-    .await;
+    let faults = provider.api.faults();
+    faults.add(Fault::next(3, Effect::answer_later(429, 1)).on(Kind::Message));
+    faults.add(Fault::next(1, Effect::answer(500)).on(Kind::Message));
+    let set = [("BROADCAST_MAX_ATTEMPTS", "2"), ("BROADCAST_CONCURRENCY", "1")];
+    let app = TestApp::start_with(&db, &provider, &set).await;
     app.apply(&created(1)).await;
     let body = send(&app).await;
-    assert_eq!((&body["sent"], &body["failed"]), (&json!(1), &json!(0)), "with one try a message: {body}");
+    assert_eq!((&body["sent"], &body["failed"]), (&json!(1), &json!(0)), "two tries are enough: {body}");
+    let query = "{ broadcasts(first: 1) { nodes { messages { nodes { attempts } } } } }";
+    let data = app.graphql(query, json!({})).await;
+    assert_eq!(
+        data["broadcasts"]["nodes"][0]["messages"]["nodes"][0]["attempts"], 2,
+        "the 500 and the success"
+    );
     assert_eq!(provider.api.report().violations, 0);
     app.stop().await;
 }

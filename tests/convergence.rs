@@ -6,9 +6,8 @@ use besty::{
     db::Db,
     feed::Feed,
     reservations::{
-        Reservation, ReservationEvent, ReservationFilter,
+        Reservation, ReservationEvent, ReservationFilter, batch,
         event::{self, Parsed},
-        ingest,
         order::Order,
         store,
     },
@@ -109,7 +108,7 @@ async fn shuffled_and_repeated_events_end_like_sorted_ones(db: TestDb) {
             events.iter().chain(events.iter().take(events.len() / 3)).cloned().collect();
         shuffled.shuffle(&mut StdRng::seed_from_u64(seed));
         for batch in shuffled.chunks(batch) {
-            ingest::apply(&feed, batch, DateTime::UNIX_EPOCH).await.unwrap();
+            batch::apply(&feed, batch, DateTime::UNIX_EPOCH).await.unwrap();
         }
         let rows = store::latest(&pool, &ReservationFilter::default(), 500, 0).await.unwrap();
         let found: BTreeMap<_, _> = rows.iter().map(|row| (row.reservation_id.clone(), row)).collect();

@@ -1,10 +1,19 @@
 //! The server starts on a database that holds the table and rows of the program before it.
 
+use std::time::Duration;
+
 use besty::db;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
-use crate::support::{TestApp, TestDb, app::Provider, events::created, sse::Sse};
+use crate::support::{
+    TestApp, TestDb,
+    app::{Provider, SECRET, answer},
+    binary::Server,
+    events::created,
+    socket::Socket,
+    sse::Sse,
+};
 
 /// The table as the Express program made it.
 const BEFORE: &str = "CREATE TABLE reservations (
@@ -55,18 +64,44 @@ async fn old_rows_are_served_and_left_as_they_are() {
     let (rows, columns) = (text(&pool, AS_TEXT).await, text(&pool, COLUMNS).await);
 
     let provider = Provider::quick().await;
-    let app = TestApp::start(&test_db, &provider).await;
-    let mut stream = Sse::open(app.http(), app.url("/api/events"), None).await;
-    assert_eq!(stream.next().await.kind, "ready");
-    app.apply(&created(1)).await;
-    assert_eq!(stream.next().await.data["reservationId"], "res_00001");
-    let (_, list) = app.get("/api/reservations").await;
+    let url: reqwest::Url = test_db.url().parse().unwrap();
+    let set = [
+        ("DATABASE_URL", ""),
+        ("DB_HOST", url.host_str().unwrap()),
+        ("DB_PORT", &url.port().unwrap().to_string()),
+        ("DB_USER", url.username()),
+        ("DB_NAME", url.path().trim_start_matches('/')),
+    ];
+    let server = Server::start(&test_db, &provider.url, &set).await;
+    let http = besty::app::http_client().unwrap();
+    let mut events = Sse::open(&http, format!("{}/api/events", server.url), None).await;
+    assert_eq!(events.next().await.kind, "ready");
+    let mut socket = Socket::open_with(&server.url, "graphql-transport-ws").await;
+    socket
+        .subscribe("subscription { reservationChanged { reservation { reservationId } } }", json!({}))
+        .await;
+    // Without `after` it starts with the next change; an answer on the same socket says that it has.
+    socket.ping().await;
+
+    let post = http.post(format!("{}/webhooks", server.url)).header("x-webhook-secret", SECRET);
+    assert_eq!(answer(post.body(created(1).to_string())).await.1["result"], "applied");
+    let everywhere = async {
+        assert_eq!(events.next().await.data["reservationId"], "res_00001");
+        let live = socket.value("reservationChanged").await;
+        assert_eq!(live["reservation"]["reservationId"], "res_00001");
+        let query = json!({ "query": "{ reservations { nodes { reservationId } } }" });
+        let (_, told) = answer(http.post(format!("{}/graphql", server.url)).json(&query)).await;
+        let nodes = told["data"]["reservations"]["nodes"].as_array().unwrap().clone();
+        assert_eq!(nodes.last().unwrap()["reservationId"], "res_00001", "by check-in: {nodes:?}");
+        answer(http.get(format!("{}/api/reservations", server.url))).await.1
+    };
+    let list = tokio::time::timeout(Duration::from_secs(1), everywhere).await.expect("within a second");
     let ids: Vec<_> =
         list["data"].as_array().unwrap().iter().map(|row| row["reservation_id"].clone()).collect();
     assert_eq!(ids, ["res_00001", "old_2", "old_1"], "rows without a time come last");
     assert_eq!(list["data"][2]["total_amount"], "100.50");
     assert_eq!(list["data"][2]["updated_at"], json!(null));
-    app.stop().await;
+    server.kill().await;
 
     assert_eq!(text(&pool, AS_TEXT).await, rows, "not written again");
     assert_eq!(text(&pool, COLUMNS).await, columns, "not a column more, fewer or other");

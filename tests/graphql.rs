@@ -517,10 +517,10 @@ async fn sockets_check_the_origin(db: TestDb) {
         (Some("https://evil.example.com"), Err(403)),
         (Some("null"), Err(403)),
     ] {
-        let result = socket::connect(&app, "graphql-transport-ws", origin).await.map(drop);
+        let result = socket::connect(&own, "graphql-transport-ws", origin).await.map(drop);
         assert_eq!(result, wanted, "{origin:?}");
     }
-    assert_eq!(socket::connect(&app, "chat", None).await.map(drop), Err(400));
+    assert_eq!(socket::connect(&own, "chat", None).await.map(drop), Err(400));
     let preflight = |origin: &'static str| {
         app.http()
             .request(reqwest::Method::OPTIONS, app.url("/graphql"))
@@ -538,7 +538,7 @@ async fn sockets_check_the_origin(db: TestDb) {
 
 async fn the_legacy_protocol_is_spoken(db: TestDb) {
     let (app, _provider) = start(&db).await;
-    let mut socket = Socket::open_with(&app, "graphql-ws").await;
+    let mut socket = Socket::open_with(&app.url(""), "graphql-ws").await;
     let after = app.graphql(PAGE, json!({})).await["reservations"]["streamCursor"].clone();
     socket.subscribe(FOLLOW, json!({ "after": after })).await;
     app.apply(&created(1)).await;

@@ -15,8 +15,8 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::{HttpState, answer::Refusal, body};
 use crate::reservations::{
+    batch::Applied,
     event::{self, Parsed},
-    ingest::Applied,
 };
 
 /// The secrets a webhook may carry, as digests of one length.

@@ -3,19 +3,13 @@
 //! One task writes. It takes what queued while its last commit ran, so that a batch is as large as
 //! the load makes it and an idle server answers at once. Nobody is answered before the commit.
 
-use std::collections::{BTreeSet, HashMap};
-
-use chrono::{DateTime, Utc};
-use sea_orm::DbErr;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Reservation, ReservationEvent, change,
-    guests::GuestBook,
-    order::{GuestSource, Order},
-    store,
+    ReservationEvent,
+    batch::{self, Applied},
 };
 use crate::{clock::Clock, feed::Feed};
 
@@ -23,17 +17,6 @@ use crate::{clock::Clock, feed::Feed};
 const BATCH: usize = 256;
 /// Events that may wait.
 const QUEUE: usize = 4_096;
-
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// The reservation now says what the event says.
-    Applied,
-    /// A newer event was applied before.
-    Stale,
-    /// This event was applied before.
-    Duplicate,
-}
 
 /// Why an event was not applied. It may be sent again.
 #[derive(Debug, Error)]
@@ -102,7 +85,7 @@ impl Writer {
             }
             let (events, answers): (Vec<_>, Vec<_>) =
                 jobs.drain(..).map(|job| (job.event, job.answer)).unzip();
-            let results = apply(&self.feed, &events, self.clock.now()).await;
+            let results = batch::apply(&self.feed, &events, self.clock.now()).await;
             if let Err(error) = &results {
                 tracing::error!(%error, events = events.len(), "a batch of events was not applied");
             }
@@ -113,98 +96,5 @@ impl Writer {
                 let _ = answer.send(result);
             }
         }
-    }
-}
-
-/// Applies events in one transaction; answers in their order.
-pub async fn apply(
-    feed: &Feed,
-    events: &[ReservationEvent],
-    now: DateTime<Utc>,
-) -> Result<Vec<Applied>, DbErr> {
-    let mut tx = feed.begin().await?;
-    let ids: BTreeSet<_> = events.iter().map(|event| event.reservation_id.as_str()).collect();
-    let rows = store::by_ids(tx.conn(), &ids.into_iter().collect::<Vec<_>>()).await?;
-    let guest_ids = events.iter().map(|event| event.guest_id.as_str()).collect();
-    let mut guests = GuestBook::load(tx.conn(), guest_ids).await?;
-    for event in events {
-        let webhook_id = event.webhook_id.as_deref().unwrap_or_default();
-        let source = GuestSource::Event { status: event.status, webhook_id };
-        guests.learn(&event.guest_id, &event.guest, event.timestamp, source);
-    }
-
-    let before: HashMap<_, _> = rows.iter().map(|row| (row.reservation_id.as_str(), row)).collect();
-    let (newest, answers) = decide(&before, events);
-    let mut upserts = Vec::with_capacity(newest.len());
-    let mut changes = Vec::with_capacity(newest.len());
-    for event in newest {
-        let before = before.get(event.reservation_id.as_str()).copied();
-        let after = row_after(before, event, &guests, now);
-        changes.push(change::by_event(before, &after, now).map_err(|error| DbErr::Json(error.to_string()))?);
-        upserts.push(after);
-    }
-    store::upsert(tx.conn(), &upserts).await?;
-    guests.write(tx.conn(), now).await?;
-    tx.append(&changes).await?;
-    let done = upserts.iter().map(|row| row.reservation_id.as_str()).collect();
-    guests.project(&mut tx, &done, now).await?;
-    tx.commit().await?;
-    Ok(answers)
-}
-
-/// The newest event of each reservation that is newer than its row, in the order they came, and the
-/// answer to each event. An event that a newer one of the same batch outran is stale.
-fn decide<'e>(
-    before: &HashMap<&str, &Reservation>,
-    events: &'e [ReservationEvent],
-) -> (Vec<&'e ReservationEvent>, Vec<Applied>) {
-    let mut newest: HashMap<&str, usize> = HashMap::with_capacity(events.len());
-    let mut answers = Vec::with_capacity(events.len());
-    for (index, event) in events.iter().enumerate() {
-        let id = event.reservation_id.as_str();
-        let present = match newest.get(id) {
-            Some(&winner) => Some(Order::from(&events[winner])),
-            None => before.get(id).map(|row| Order::from(*row)),
-        };
-        let order = Order::from(event);
-        let answer = match present {
-            Some(present) if order == present => Applied::Duplicate,
-            Some(present) if order < present => Applied::Stale,
-            _ => Applied::Applied,
-        };
-        if answer == Applied::Applied
-            && let Some(outrun) = newest.insert(id, index)
-        {
-            answers[outrun] = Applied::Stale;
-        }
-        answers.push(answer);
-    }
-    let mut winners: Vec<_> = newest.into_values().collect();
-    winners.sort_unstable();
-    (winners.into_iter().map(|index| &events[index]).collect(), answers)
-}
-
-fn row_after(
-    before: Option<&Reservation>,
-    event: &ReservationEvent,
-    guests: &GuestBook,
-    now: DateTime<Utc>,
-) -> Reservation {
-    Reservation {
-        id: before.map_or(0, |row| row.id),
-        reservation_id: event.reservation_id.clone(),
-        property_id: event.property_id.clone(),
-        guest_id: event.guest_id.clone(),
-        status: event.status,
-        check_in: event.check_in,
-        check_out: event.check_out,
-        num_guests: event.num_guests,
-        total_amount: event.total_amount,
-        currency: event.currency.clone(),
-        guest: guests.fields(&event.guest_id),
-        webhook_id: event.webhook_id.clone(),
-        event_timestamp: event.timestamp,
-        created_at: before.map_or(Some(now), |row| row.created_at),
-        updated_at: Some(now),
     }
 }

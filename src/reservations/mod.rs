@@ -1,6 +1,6 @@
 //! Flow 1, top to bottom: a webhook becomes a row, and the row a live change.
 //!
-//! [`event`] parses, [`order`] says which of two events is newer, [`ingest`] writes, [`filter`] and
+//! [`event`] parses, [`order`] says which of two events is newer, [`ingest`] queues, [`batch`] writes, [`filter`] and
 //! [`store`] read, [`change`] is what watchers see. What is known of guests is kept by [`guests`] and
 //! completed by [`hydrate`].
 
@@ -10,6 +10,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 
+pub mod batch;
 pub mod change;
 pub mod event;
 pub mod filter;

@@ -19,11 +19,11 @@ pub struct Socket {
 
 /// Asks for a WebSocket; answers the HTTP status when it is refused.
 pub async fn connect(
-    app: &TestApp,
+    base: &str,
     protocol: &str,
     origin: Option<&str>,
 ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, u16> {
-    let mut request = app.url("/graphql").replacen("http", "ws", 1).into_client_request().unwrap();
+    let mut request = format!("{base}/graphql").replacen("http", "ws", 1).into_client_request().unwrap();
     let headers = request.headers_mut();
     headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
     if let Some(origin) = origin {
@@ -42,12 +42,12 @@ pub async fn connect(
 impl Socket {
     /// Connects with `graphql-transport-ws`.
     pub async fn open(app: &TestApp) -> Self {
-        Self::open_with(app, "graphql-transport-ws").await
+        Self::open_with(&app.url(""), "graphql-transport-ws").await
     }
 
-    /// Connects with the protocol given.
-    pub async fn open_with(app: &TestApp, protocol: &str) -> Self {
-        let stream = connect(app, protocol, None).await.unwrap();
+    /// Connects to `http://address` with the protocol given.
+    pub async fn open_with(base: &str, protocol: &str) -> Self {
+        let stream = connect(base, protocol, None).await.unwrap();
         let mut socket = Self { stream, legacy: protocol == "graphql-ws" };
         socket.send(&json!({ "type": "connection_init" })).await;
         assert_eq!(socket.receive().await["type"], "connection_ack");
@@ -59,6 +59,17 @@ impl Socket {
         let kind = if self.legacy { "start" } else { "subscribe" };
         self.send(&json!({ "id": "1", "type": kind, "payload": { "query": query, "variables": variables } }))
             .await;
+    }
+
+    /// Waits until the server has taken what was sent so far.
+    pub async fn ping(&mut self) {
+        self.send(&json!({ "type": "ping" })).await;
+        loop {
+            let message = within("a pong", self.stream.next()).await.expect("the socket ended").unwrap();
+            if message.to_text().is_ok_and(|text| text.contains("\"pong\"")) {
+                return;
+            }
+        }
     }
 
     async fn send(&mut self, message: &Value) {
