@@ -75,7 +75,8 @@ pub fn http_client() -> anyhow::Result<reqwest::Client> {
 
 /// Connects and applies the migrations.
 pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
-    let db = Db::connect(&config.database).await.context("the database can't be reached")?;
+    let db =
+        Db::connect(&config.database).await.context("DATABASE_URL, DB_*: the database can't be reached")?;
     migrate(&db).await.context("the migrations can't be applied")?;
     Ok(db)
 }

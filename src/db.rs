@@ -9,8 +9,11 @@ use chrono::{DateTime, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    sqlx::{
+        Connection as _, PgConnection,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -43,10 +46,16 @@ pub struct WriteTx {
 impl Db {
     /// Opens the pool; fails when the database can't be reached.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DbErr> {
+        let url = settings.url.expose_secret();
+        if !url.starts_with("sqlite:") {
+            // A pool tries for long and then says that it timed out; one connection says why.
+            let one = PgConnection::connect(url).await;
+            one.map_err(|error| DbErr::Conn(RuntimeErr::Internal(error.to_string())))?.close().await.ok();
+        }
         let mut options = ConnectOptions::new(settings.url.expose_secret().to_owned());
         options
             .max_connections(settings.pool_max)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(Duration::from_secs(3))
             .sqlx_logging(false)
             .map_sqlx_sqlite_opts(|sqlite| {
                 // FULL: a commit is on disk when it returns, as with PostgreSQL.
@@ -187,11 +196,19 @@ impl Bind {
         if self.is_sqlite() { self.push(amount.to_f64()) } else { self.push(amount) }
     }
 
-    /// Binds a list; answers its placeholders in parentheses. An empty list is `(NULL)`, which
-    /// equals nothing.
-    pub fn push_list<T: Into<Value>>(&mut self, list: impl IntoIterator<Item = T>) -> String {
-        let places: Vec<_> = list.into_iter().map(|value| self.push(value)).collect();
-        if places.is_empty() { "(NULL)".to_owned() } else { format!("({})", places.join(", ")) }
+    /// Binds an array of texts, for PostgreSQL; answers its placeholder.
+    pub fn push_array<T: Into<String>>(&mut self, texts: impl IntoIterator<Item = T>) -> String {
+        self.push(texts.into_iter().map(Into::into).collect::<Vec<String>>())
+    }
+
+    /// A condition that a column has one of these texts; an empty list has none. On PostgreSQL the
+    /// list is one value, so that the statement is the same, and prepared once, however long it is.
+    pub fn any_of<'t>(&mut self, column: &str, texts: impl IntoIterator<Item = &'t str>) -> String {
+        if !self.is_sqlite() {
+            return format!("{column} = ANY({})", self.push_array(texts));
+        }
+        let places: Vec<_> = texts.into_iter().map(|text| self.push(text)).collect();
+        if places.is_empty() { "FALSE".to_owned() } else { format!("{column} IN ({})", places.join(", ")) }
     }
 
     /// The values, in the order of their placeholders.

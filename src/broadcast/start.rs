@@ -68,7 +68,7 @@ pub enum StartError {
     #[error("the filter selects no guest, so there is nobody to send to")]
     NoRecipients,
     /// The audience is not the one the caller was shown.
-    #[error("{expected} recipients were expected, but the filter selects {actual} now")]
+    #[error("the filter selects {actual} guests now, not {expected} as expected")]
     RecipientsChanged {
         /// What the caller was shown.
         expected: i32,

@@ -528,9 +528,8 @@ pub async fn messages(
 pub fn messages_condition(id: Uuid, states: Option<&[MessageState]>, bind: &mut Bind) -> String {
     let mut condition = format!("broadcast_id = {}", bind.push(id.to_string()));
     if let Some(states) = states {
-        let list = bind.push_list(states.iter().map(|state| state.as_str()));
-        condition.push_str(" AND state IN ");
-        condition.push_str(&list);
+        condition.push_str(" AND ");
+        condition.push_str(&bind.any_of("state", states.iter().map(|state| state.as_str())));
     }
     condition
 }

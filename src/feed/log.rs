@@ -231,27 +231,14 @@ impl FeedTx {
 
     /// Appends changes in the order given.
     pub async fn append(&mut self, changes: &[NewChange]) -> Result<(), DbErr> {
-        for chunk in changes.chunks(APPEND_CHUNK) {
-            let mut bind = Bind::new(self.conn().get_database_backend());
-            let rows: Vec<_> = chunk
-                .iter()
-                .map(|change| {
-                    let topic = bind.push(change.topic.as_str());
-                    let key = bind.push(change.key.as_str());
-                    let kind = bind.push(change.kind);
-                    let before = bind.push(change.before.clone());
-                    let after = bind.push(change.after.clone());
-                    let at = bind.push_instant(change.committed_at);
-                    format!("({topic}, {key}, {kind}, {before}, {after}, {at})")
-                })
-                .collect();
-            let sql = format!(
-                "INSERT INTO changes (topic, key, kind, before, after, committed_at) VALUES {}",
-                rows.join(", ")
-            );
-            db::execute(self.conn(), sql, bind.into_values()).await?;
-            self.appended = true;
+        if changes.is_empty() {
+            return Ok(());
         }
+        match self.conn().get_database_backend() {
+            DbBackend::Sqlite => append_values(self.conn(), changes).await?,
+            _ => append_arrays(self.conn(), changes).await?,
+        }
+        self.appended = true;
         Ok(())
     }
 
@@ -263,4 +250,47 @@ impl FeedTx {
         }
         Ok(())
     }
+}
+
+/// PostgreSQL: one statement, the same for any number of changes. The arrays hold no NULL, so a
+/// missing image is an empty text.
+async fn append_arrays(conn: &impl ConnectionTrait, changes: &[NewChange]) -> Result<(), DbErr> {
+    let mut bind = Bind::new(conn.get_database_backend());
+    let topics = bind.push_array(changes.iter().map(|change| change.topic.as_str()));
+    let keys = bind.push_array(changes.iter().map(|change| change.key.as_str()));
+    let kinds = bind.push_array(changes.iter().map(|change| change.kind));
+    let before = bind.push_array(changes.iter().map(|change| change.before.as_deref().unwrap_or_default()));
+    let after = bind.push_array(changes.iter().map(|change| change.after.as_str()));
+    let at = bind.push(changes.iter().map(|change| change.committed_at).collect::<Vec<_>>());
+    let sql = format!(
+        "INSERT INTO changes (topic, key, kind, before, after, committed_at) \
+         SELECT topic, key, kind, NULLIF(before, ''), after, at \
+         FROM unnest({topics}::text[], {keys}::text[], {kinds}::text[], {before}::text[], {after}::text[], \
+         {at}::timestamptz[]) WITH ORDINALITY AS t(topic, key, kind, before, after, at, n) ORDER BY n"
+    );
+    db::execute(conn, sql, bind.into_values()).await.map(drop)
+}
+
+async fn append_values(conn: &impl ConnectionTrait, changes: &[NewChange]) -> Result<(), DbErr> {
+    for chunk in changes.chunks(APPEND_CHUNK) {
+        let mut bind = Bind::new(conn.get_database_backend());
+        let rows: Vec<_> = chunk
+            .iter()
+            .map(|change| {
+                let topic = bind.push(change.topic.as_str());
+                let key = bind.push(change.key.as_str());
+                let kind = bind.push(change.kind);
+                let before = bind.push(change.before.clone());
+                let after = bind.push(change.after.clone());
+                let at = bind.push_instant(change.committed_at);
+                format!("({topic}, {key}, {kind}, {before}, {after}, {at})")
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO changes (topic, key, kind, before, after, committed_at) VALUES {}",
+            rows.join(", ")
+        );
+        db::execute(conn, sql, bind.into_values()).await?;
+    }
+    Ok(())
 }

@@ -54,9 +54,8 @@ pub async fn apply(
         changes.push(change::by_event(before, &after, now).map_err(|error| DbErr::Json(error.to_string()))?);
         upserts.push(after);
     }
-    store::upsert(tx.conn(), &upserts).await?;
+    store::write(&mut tx, &upserts, &changes).await?;
     guests.write(tx.conn(), now).await?;
-    tx.append(&changes).await?;
     let done = upserts.iter().map(|row| row.reservation_id.as_str()).collect();
     guests.project(&mut tx, &done, now).await?;
     tx.commit().await?;

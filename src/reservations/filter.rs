@@ -96,7 +96,7 @@ impl ReservationFilter {
     pub fn to_sql(&self, bind: &mut Bind) -> String {
         let mut all = Vec::new();
         if let Some(statuses) = &self.statuses {
-            all.push(format!("status IN {}", bind.push_list(statuses.iter().map(|status| status.as_str()))));
+            all.push(bind.any_of("status", statuses.iter().map(|status| status.as_str())));
         }
         for (column, list) in [
             ("property_id", &self.property_ids),
@@ -104,7 +104,7 @@ impl ReservationFilter {
             ("reservation_id", &self.reservation_ids),
         ] {
             if let Some(list) = list {
-                all.push(format!("{column} IN {}", bind.push_list(list.iter().map(String::as_str))));
+                all.push(bind.any_of(column, list.iter().map(String::as_str)));
             }
         }
         for (column, range) in [("check_in", self.check_in), ("check_out", self.check_out)] {

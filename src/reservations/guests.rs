@@ -95,8 +95,8 @@ impl GuestBook {
         let ids: Vec<_> = ids.into_iter().collect();
         for chunk in ids.chunks(CHUNK) {
             let mut bind = Bind::new(conn.get_database_backend());
-            let list = bind.push_list(chunk.iter().copied());
-            let sql = format!("SELECT * FROM guests WHERE guest_id IN {list}");
+            let any = bind.any_of("guest_id", chunk.iter().copied());
+            let sql = format!("SELECT * FROM guests WHERE {any}");
             for row in db::query_all(conn, sql, bind.into_values()).await? {
                 let row = guest::Model::from_query_result(&row, "")?;
                 book.guests.insert(row.guest_id.clone(), row.into());
@@ -193,8 +193,7 @@ impl GuestBook {
             );
             rows.push(after);
         }
-        store::upsert(tx.conn(), &rows).await?;
-        tx.append(&changes).await
+        store::write(tx, &rows, &changes).await
     }
 }
 
@@ -229,8 +228,8 @@ pub async fn by_ids(
     let mut found = HashMap::with_capacity(guest_ids.len());
     for chunk in guest_ids.chunks(CHUNK) {
         let mut bind = Bind::new(conn.get_database_backend());
-        let list = bind.push_list(chunk.iter().map(String::as_str));
-        let sql = format!("SELECT * FROM guests WHERE guest_id IN {list}");
+        let any = bind.any_of("guest_id", chunk.iter().map(String::as_str));
+        let sql = format!("SELECT * FROM guests WHERE {any}");
         for row in db::query_all(conn, sql, bind.into_values()).await? {
             let row = guest::Model::from_query_result(&row, "")?;
             found.insert(row.guest_id.clone(), Guest::from(row).fields());

@@ -3,12 +3,12 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::reservation;
 use rust_decimal::Decimal;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult};
 
 use super::{Reservation, ReservationFilter};
 use crate::{
     db::{self, Bind, Db},
-    feed::log::HEAD_SQL,
+    feed::{FeedTx, NewChange, log::HEAD_SQL},
     keyset::{Key, Keyset, Page, PageRequest},
 };
 
@@ -203,46 +203,79 @@ async fn rows_where(
     let mut rows = Vec::new();
     for chunk in values.chunks(CHUNK) {
         let mut bind = Bind::new(conn.get_database_backend());
-        let list = bind.push_list(chunk.iter().copied());
-        let sql = format!("SELECT * FROM reservations WHERE {column} IN {list} {and} ORDER BY id");
+        let any = bind.any_of(column, chunk.iter().copied());
+        let sql = format!("SELECT * FROM reservations WHERE {any} {and} ORDER BY id");
         rows.extend(reservations(conn, sql, bind).await?);
     }
     Ok(rows)
 }
 
-/// Writes rows as they are. A row that is there keeps its number: on PostgreSQL it is given again, so
-/// that an update draws none from the sequence, which is an INTEGER and would run out.
-pub(super) async fn upsert(conn: &impl ConnectionTrait, rows: &[Reservation]) -> Result<(), DbErr> {
+/// Writes rows as they are, and appends the change of each: `changes` has them in the same order.
+pub(super) async fn write(tx: &mut FeedTx, rows: &[Reservation], changes: &[NewChange]) -> Result<(), DbErr> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    match tx.conn().get_database_backend() {
+        DbBackend::Sqlite => upsert_values(tx.conn(), rows).await?,
+        _ => upsert_images(tx.conn(), rows, changes).await?,
+    }
+    tx.append(changes).await
+}
+
+/// What an upsert does to a row that is there.
+const ON_CONFLICT: &str = "ON CONFLICT (reservation_id) DO UPDATE SET \
+     property_id = excluded.property_id, guest_id = excluded.guest_id, status = excluded.status, \
+     check_in = excluded.check_in, check_out = excluded.check_out, num_guests = excluded.num_guests, \
+     total_amount = excluded.total_amount, currency = excluded.currency, \
+     guest_first_name = excluded.guest_first_name, guest_last_name = excluded.guest_last_name, \
+     guest_email = excluded.guest_email, guest_phone = excluded.guest_phone, \
+     webhook_id = excluded.webhook_id, event_timestamp = excluded.event_timestamp, \
+     updated_at = excluded.updated_at";
+
+const COLUMNS: &str = "id, reservation_id, property_id, guest_id, status, check_in, check_out, num_guests, \
+     total_amount, currency, guest_first_name, guest_last_name, guest_email, guest_phone, webhook_id, \
+     event_timestamp, created_at, updated_at";
+
+/// PostgreSQL: one statement, the same for any number of rows, whose values are the images that go
+/// into the change log in any case. A row that is there keeps its number: it is given again, so that
+/// an update draws none from the sequence, which is an INTEGER and would run out.
+async fn upsert_images(
+    conn: &impl ConnectionTrait,
+    rows: &[Reservation],
+    changes: &[NewChange],
+) -> Result<(), DbErr> {
+    let mut bind = Bind::new(conn.get_database_backend());
+    let ids = bind.push(rows.iter().map(|row| row.id).collect::<Vec<_>>());
+    let images = bind.push_array(changes.iter().map(|change| change.after.as_str()));
+    let sql = format!(
+        "INSERT INTO reservations ({COLUMNS}) \
+         SELECT CASE WHEN t.id = 0 THEN nextval(pg_get_serial_sequence('reservations', 'id')) ELSE t.id END, \
+         r.reservation_id, r.property_id, r.guest_id, r.status, r.check_in, r.check_out, r.num_guests, \
+         r.total_amount, r.currency, g.first_name, g.last_name, g.email, g.phone, r.webhook_id, \
+         r.event_timestamp, r.created_at, r.updated_at \
+         FROM unnest({ids}::int[], {images}::text[]) WITH ORDINALITY AS t(id, image, n), \
+         LATERAL CAST(t.image AS jsonb) AS j, \
+         LATERAL jsonb_populate_record(NULL::reservations, j) AS r, \
+         LATERAL jsonb_to_record(j -> 'guest') AS g(first_name text, last_name text, email text, phone text) \
+         ORDER BY t.n {ON_CONFLICT}"
+    );
+    db::execute(conn, sql, bind.into_values()).await.map(drop)
+}
+
+/// SQLite: its row numbers are 64 bits wide, and a conflict uses none up.
+async fn upsert_values(conn: &impl ConnectionTrait, rows: &[Reservation]) -> Result<(), DbErr> {
     for chunk in rows.chunks(CHUNK) {
         let mut bind = Bind::new(conn.get_database_backend());
         let tuples: Vec<_> = chunk.iter().map(|row| tuple(row, &mut bind)).collect();
-        let sql = format!(
-            "INSERT INTO reservations (id, reservation_id, property_id, guest_id, status, check_in, check_out, \
-             num_guests, total_amount, currency, guest_first_name, guest_last_name, guest_email, guest_phone, \
-             webhook_id, event_timestamp, created_at, updated_at) VALUES {} \
-             ON CONFLICT (reservation_id) DO UPDATE SET \
-             property_id = excluded.property_id, guest_id = excluded.guest_id, status = excluded.status, \
-             check_in = excluded.check_in, check_out = excluded.check_out, num_guests = excluded.num_guests, \
-             total_amount = excluded.total_amount, currency = excluded.currency, \
-             guest_first_name = excluded.guest_first_name, guest_last_name = excluded.guest_last_name, \
-             guest_email = excluded.guest_email, guest_phone = excluded.guest_phone, \
-             webhook_id = excluded.webhook_id, event_timestamp = excluded.event_timestamp, \
-             updated_at = excluded.updated_at",
-            tuples.join(", ")
-        );
+        let sql = format!("INSERT INTO reservations ({COLUMNS}) VALUES {} {ON_CONFLICT}", tuples.join(", "));
         db::execute(conn, sql, bind.into_values()).await?;
     }
     Ok(())
 }
 
 fn tuple(row: &Reservation, bind: &mut Bind) -> String {
-    let id = match (bind.is_sqlite(), row.id) {
-        (true, _) => "NULL".to_owned(),
-        (false, 0) => "DEFAULT".to_owned(),
-        (false, id) => bind.push(id),
-    };
     let places = [
-        id,
+        "NULL".to_owned(),
         bind.push(row.reservation_id.as_str()),
         bind.push(row.property_id.as_str()),
         bind.push(row.guest_id.as_str()),
