@@ -43,6 +43,10 @@ test: setup setup-checks playground ## Formatting, lints, web pages, and every t
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	tests/with-postgres cargo test --locked --workspace
 
+.PHONY: bench-ingest
+bench-ingest: setup ## Webhooks a second beside one-row upserts by pgbench, on a PostgreSQL with fsync
+	tests/with-postgres --durable cargo bench --locked --bench ingest
+
 .PHONY: schema
 schema: setup ## Write schema.graphql anew from the code
 	@trap 'rm -f schema.graphql.new' EXIT; set -e; \
