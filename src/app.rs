@@ -56,7 +56,8 @@ pub struct Running {
     writer_cancel: CancellationToken,
     sender: JoinHandle<()>,
     sender_cancel: CancellationToken,
-    sender_done: CancellationToken,
+    lease: JoinHandle<()>,
+    lease_cancel: CancellationToken,
     background: TaskTracker,
     background_cancel: CancellationToken,
 }
@@ -121,11 +122,10 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
         lease: lease.clone(),
     };
     let (stopping, sender_cancel) = (CancellationToken::new(), CancellationToken::new());
-    let (sender_done, background_cancel) = (CancellationToken::new(), CancellationToken::new());
+    let (lease_cancel, background_cancel) = (CancellationToken::new(), CancellationToken::new());
     let writer_cancel = CancellationToken::new();
+    let lease_task = tokio::spawn(lease::keep(db.clone(), lease_state, lease_cancel.clone()));
     let background = TaskTracker::new();
-    let keep = lease::keep(db.clone(), lease_state, sender_cancel.clone(), sender_done.clone());
-    background.spawn(keep);
     spawn_background(&background, &background_cancel, config, &services, &door, lease);
     let state = state(config, services, ingest, door, stopping.clone());
     Ok(Running {
@@ -138,7 +138,8 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
         writer_cancel,
         sender: tokio::spawn(sender.run(sender_cancel.clone())),
         sender_cancel,
-        sender_done,
+        lease: lease_task,
+        lease_cancel,
         background,
         background_cancel,
     })
@@ -235,10 +236,12 @@ impl Running {
         log_end("writer", self.writer.await.map(|()| None));
         self.sender_cancel.cancel();
         log_end("sender", self.sender.await.map(|()| None));
-        self.sender_done.cancel();
         self.background_cancel.cancel();
         self.background.close();
         self.background.wait().await;
+        // Last: until here somebody could still be calling the provider.
+        self.lease_cancel.cancel();
+        log_end("lease", self.lease.await.map(|()| None));
         if let Err(error) = self.db.close().await {
             tracing::warn!(%error, "the database connections were not closed");
         }

@@ -3,10 +3,7 @@
 //! A permit is a place among the requests in flight. It is given back when it is dropped, so a
 //! request that is cut off in the middle takes none with it.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::{
     sync::{Notify, watch},
@@ -22,11 +19,13 @@ use super::{
 /// What a call is for. Earlier lanes are not held up by later ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// A person or the webhook registration waits for it.
+    /// A person waits for it, in whichever process.
     Urgent,
-    /// A message of a broadcast.
+    /// The webhook registration.
+    Registration,
+    /// A message of a broadcast; leaves one place to the others.
     Broadcast,
-    /// Guests we lack; leaves half of the places to the others.
+    /// Guests we lack; one at a time while others need more than half of the places.
     Bulk,
 }
 
@@ -43,7 +42,6 @@ struct Inner {
     pacer: Mutex<Pacer>,
     /// Signalled when a permit comes back.
     given_back: Notify,
-    in_flight_max: usize,
 }
 
 /// A place among the requests in flight.
@@ -58,8 +56,7 @@ impl Door {
     /// A door with `in_flight_max` places, which opens while `lease` says that this process holds it.
     #[must_use]
     pub fn new(api: GuestApi, in_flight_max: usize, lease: watch::Receiver<Option<Held>>) -> Self {
-        let inner =
-            Inner { pacer: Mutex::new(Pacer::new(in_flight_max)), given_back: Notify::new(), in_flight_max };
+        let inner = Inner { pacer: Mutex::new(Pacer::new(in_flight_max)), given_back: Notify::new() };
         Self { api, inner: Arc::new(inner), lease }
     }
 
@@ -83,42 +80,48 @@ impl Door {
 
     /// Waits for a permit.
     pub async fn enter(&self, lane: Lane) -> Permit {
+        let mut lease = self.lease.clone();
         loop {
+            // Both signals are listened to before the question is asked, so that none is lost.
+            lease.borrow_and_update();
             let given_back = self.inner.given_back.notified();
             match self.try_enter(lane) {
                 Ok(permit) => return permit,
                 Err(Some(opens_at)) => tokio::time::sleep_until(opens_at).await,
-                Err(None) => self.wait(given_back).await,
+                Err(None) => {
+                    tokio::select! {
+                        () = given_back => {}
+                        changed = lease.changed() => if changed.is_err() { std::future::pending().await },
+                    }
+                }
             }
         }
     }
 
-    /// A permit, or when to ask again: at an instant, or when [`Door::wait_for_place`] returns.
+    /// Waits until this process holds the lease.
+    pub async fn held(&self) {
+        let mut lease = self.lease.clone();
+        while !is_held(&self.lease, Instant::now()) {
+            if lease.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// A permit, or when to ask again: at an instant, or when one is given back.
     pub fn try_enter(&self, lane: Lane) -> Result<Permit, Option<Instant>> {
         let now = Instant::now();
         if lane != Lane::Urgent && !is_held(&self.lease, now) {
             return Err(None);
         }
-        let keep_free = if lane == Lane::Bulk { self.inner.in_flight_max / 2 } else { 0 };
         let mut pacer = self.inner.lock();
-        match pacer.verdict(now, keep_free) {
+        match pacer.verdict(now, lane) {
             Verdict::Send => {
-                pacer.taken();
+                pacer.taken(lane);
                 Ok(Permit { inner: Arc::clone(&self.inner), lease: self.lease.clone(), lane })
             }
             Verdict::At(opens_at) => Err(Some(opens_at)),
             Verdict::WhenAnswered => Err(None),
-        }
-    }
-
-    /// Waits until a permit comes back or the lease changes hands.
-    async fn wait(&self, given_back: impl Future<Output = ()>) {
-        let mut lease = self.lease.clone();
-        tokio::select! {
-            () = given_back => {}
-            _ = lease.changed() => {}
-            // A permit that came back to another waiter is no signal to this one.
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
         }
     }
 }
@@ -131,7 +134,7 @@ impl Permit {
         let now = Instant::now();
         let held = self.lane == Lane::Urgent || is_held(&self.lease, now);
         // This permit's own place is taken already, so only the gate matters.
-        held && !matches!(self.inner.lock().verdict(now, 0), Verdict::At(_))
+        held && !matches!(self.inner.lock().verdict(now, Lane::Urgent), Verdict::At(_))
     }
 
     /// Gives the permit back with what the provider answered.
@@ -144,7 +147,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.inner.lock().given_back();
+        self.inner.lock().given_back(self.lane);
         self.inner.given_back.notify_waiters();
     }
 }
@@ -158,4 +161,89 @@ impl Inner {
 
 fn is_held(lease: &watch::Receiver<Option<Held>>, now: Instant) -> bool {
     lease.borrow().is_some_and(|held| now < held.until)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    fn door(places: usize) -> (Door, watch::Sender<Option<Held>>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (state, lease) = watch::channel(None);
+        let api = GuestApi::new(reqwest::Client::new(), String::new(), Clock::from_fn(Default::default));
+        (Door::new(api, places, lease), state)
+    }
+
+    fn held(epoch: i64) -> Held {
+        Held { epoch, until: Instant::now() + Duration::from_secs(9) }
+    }
+
+    /// One that spins keeps whoever shares its task from being polled.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_sleeps_however_often_the_lease_was_renewed() {
+        let (door, state) = door(4);
+        state.send_replace(Some(held(1)));
+        state.send_replace(Some(held(1)));
+        let permits: Vec<_> = (0..4).map(|_| door.try_enter(Lane::Registration).unwrap()).collect();
+        let mut waiting = by_hand(door.enter(Lane::Bulk));
+        for _ in 0..3 {
+            assert!(waiting.poll().is_none());
+        }
+        assert!(!waiting.was_woken(), "nothing happened, so nobody is woken");
+        drop(permits);
+        assert!(waiting.was_woken());
+        assert!(waiting.poll().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_lease_only_a_person_gets_through() {
+        let (door, state) = door(4);
+        for lane in [Lane::Registration, Lane::Broadcast, Lane::Bulk] {
+            assert!(door.try_enter(lane).is_err(), "{lane:?}");
+        }
+        assert!(door.try_enter(Lane::Urgent).is_ok());
+        let mut waiting = by_hand(door.enter(Lane::Broadcast));
+        assert!(waiting.poll().is_none());
+        state.send_replace(Some(held(1)));
+        assert!(waiting.was_woken() && waiting.poll().is_some());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(door.held().now_or_never().is_none(), "it ran out");
+    }
+
+    /// A future polled by hand, with a waker that remembers.
+    struct ByHand<F> {
+        future: std::pin::Pin<Box<F>>,
+        woken: Arc<std::sync::atomic::AtomicBool>,
+    }
+
+    struct Remembers(Arc<std::sync::atomic::AtomicBool>);
+
+    impl futures::task::ArcWake for Remembers {
+        fn wake_by_ref(this: &Arc<Self>) {
+            this.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    fn by_hand<F: Future>(future: F) -> ByHand<F> {
+        ByHand { future: Box::pin(future), woken: Arc::default() }
+    }
+
+    impl<F: Future> ByHand<F> {
+        fn poll(&mut self) -> Option<F::Output> {
+            let waker = futures::task::waker(Arc::new(Remembers(Arc::clone(&self.woken))));
+            match self.future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+                std::task::Poll::Ready(output) => Some(output),
+                std::task::Poll::Pending => None,
+            }
+        }
+
+        fn was_woken(&self) -> bool {
+            self.woken.load(std::sync::atomic::Ordering::SeqCst)
+        }
+    }
 }

@@ -30,13 +30,8 @@ pub struct Held {
 }
 
 /// Asks for the lease and keeps it, until cancelled; then gives it back. `state` says whether it is
-/// held. `finish` is awaited before it is given back: whoever sends must have stopped by then.
-pub async fn keep(
-    db: Db,
-    state: watch::Sender<Option<Held>>,
-    cancel: CancellationToken,
-    finish: CancellationToken,
-) {
+/// held. Whoever calls the provider must have stopped before the cancel.
+pub async fn keep(db: Db, state: watch::Sender<Option<Held>>, cancel: CancellationToken) {
     let holder = Uuid::new_v4().to_string();
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -69,7 +64,6 @@ pub async fn keep(
             Err(error) => tracing::warn!(%error, "the sender's lease can't be renewed"),
         }
     }
-    finish.cancelled().await;
     let held = state.send_replace(None);
     if let Some(held) = held
         && let Err(error) = release(&db, &holder, held.epoch).await

@@ -49,7 +49,7 @@ pub async fn keep(door: Door, url: String, cancel: CancellationToken) {
 }
 
 async fn is_registered(door: &Door, url: &str) -> Option<bool> {
-    match door.call(Lane::Bulk, |api| async move { api.registered().await }).await {
+    match door.call(Lane::Registration, |api| async move { api.registered().await }).await {
         Outcome::Done(urls) => Some(urls.iter().any(|registered| registered == url)),
         other => {
             tracing::debug!(?other, "the list of registered webhooks can't be read");
@@ -60,7 +60,7 @@ async fn is_registered(door: &Door, url: &str) -> Option<bool> {
 
 async fn register(door: &Door, url: &str) -> bool {
     let url = url.to_owned();
-    match door.call(Lane::Bulk, |api| async move { api.register(&url).await }).await {
+    match door.call(Lane::Registration, |api| async move { api.register(&url).await }).await {
         Outcome::Done(answer) if (200..300).contains(&answer.status) => true,
         other => {
             tracing::warn!(?other, "the webhook URL could not be registered; trying again");

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::DbErr;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{GuestFields, guests};
@@ -53,17 +53,36 @@ pub async fn run(feed: Feed, door: Door, clock: Clock, cancel: CancellationToken
 
 /// Looks up the guests who are due, a batch at most. Answers how many there were.
 pub async fn step(feed: &Feed, door: &Door, clock: &Clock) -> Result<usize, DbErr> {
+    // Who has no lease would hold a list that others are working off.
+    door.held().await;
     let due = due(feed, clock.now()).await?;
     let count = due.len();
-    let look_ups: Vec<_> = due.into_iter().map(|guest| look_up(feed, door, clock, guest)).collect();
-    stream::iter(look_ups).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+    let mut look_ups = JoinSet::new();
+    for guest in due {
+        // Tasks of their own: futures that share one could keep each other from letting go of a lock.
+        if look_ups.len() >= CONCURRENCY {
+            ended(look_ups.join_next().await)?;
+        }
+        look_ups.spawn(look_up(feed.clone(), door.clone(), clock.clone(), guest));
+    }
+    while let Some(end) = look_ups.join_next().await {
+        ended(Some(end))?;
+    }
     Ok(count)
 }
 
-async fn look_up(feed: &Feed, door: &Door, clock: &Clock, guest: Due) -> Result<(), DbErr> {
+fn ended(end: Option<Result<Result<(), DbErr>, JoinError>>) -> Result<(), DbErr> {
+    match end {
+        None => Ok(()),
+        Some(Ok(result)) => result,
+        Some(Err(error)) => Err(DbErr::Custom(format!("a look-up was cut off: {error}"))),
+    }
+}
+
+async fn look_up(feed: Feed, door: Door, clock: Clock, guest: Due) -> Result<(), DbErr> {
     let id = guest.id.clone();
     let outcome = door.call(Lane::Bulk, |api| async move { api.guest(&id).await }).await;
-    record(feed, &guest, outcome, clock.now()).await
+    record(&feed, &guest, outcome, clock.now()).await
 }
 
 struct Due {
