@@ -126,12 +126,13 @@ impl Sender {
             self.changed.notify_one();
             work.recovered = Some(held.epoch);
         }
-        if std::mem::take(&mut work.unauthorized) {
+        if work.unauthorized {
             tracing::error!(
                 "the Guest API refuses our credentials; broadcasts are suspended for five minutes"
             );
             let resumes_at = self.clock.now() + UNAUTHORIZED_REST;
             store::suspend_all(&self.db, SuspensionReason::Unauthorized, resumes_at).await?;
+            work.unauthorized = false;
             self.changed.notify_one();
         }
         let open = store::open(&self.db, self.clock.now()).await?;

@@ -137,6 +137,7 @@ pub(super) async fn open(db: &Db, now: DateTime<Utc>) -> Result<Vec<Broadcast>, 
         "UPDATE broadcasts SET status = 'sending', suspension_reason = NULL, resumes_at = NULL, unreported = TRUE \
          WHERE completed_at IS NULL AND ({due})"
     );
+    lock_in_order(tx.conn(), &format!("completed_at IS NULL AND ({due})"), values.clone()).await?;
     db::execute(tx.conn(), start, values.clone()).await?;
     let rows = db::query_all(tx.conn(), open, values).await?;
     let broadcasts = rows.iter().map(broadcast_of).collect();
@@ -167,6 +168,8 @@ pub(super) async fn claim(
     let mut bind = Bind::new(db.backend());
     // Only a row that nobody else is changing: a cancel waits for nothing of ours.
     let lock = if bind.is_sqlite() { "" } else { "FOR UPDATE SKIP LOCKED" };
+    // A takeover waits for this claim, and so finds its messages; a claim after it finds the new epoch.
+    let share = if bind.is_sqlite() { "" } else { "FOR SHARE" };
     let (id, now) = (bind.push(broadcast_id.to_string()), bind.push_instant(now));
     let (limit, epoch) = (bind.push(i64::try_from(limit).unwrap_or(i64::MAX)), bind.push(epoch));
     // MATERIALIZED: as a plain subquery PostgreSQL may run it once a row, and take more than `limit`.
@@ -177,7 +180,7 @@ pub(super) async fn claim(
            LIMIT {limit} {lock}) \
          UPDATE broadcast_recipients SET state = 'sending', epoch = {epoch} \
          WHERE broadcast_id = {id} AND state = 'pending' AND guest_id IN (SELECT guest_id FROM picked) \
-         AND (SELECT epoch FROM sender_lease WHERE id = 1) = {epoch} \
+         AND (SELECT epoch FROM sender_lease WHERE id = 1 {share}) = {epoch} \
          RETURNING guest_id, attempts"
     );
     let tx = db.begin_write().await?;
@@ -363,8 +366,22 @@ pub(super) async fn suspend_all(
          unreported = TRUE WHERE status = 'sending' AND completed_at IS NULL"
     );
     let tx = db.begin_write().await?;
+    lock_in_order(tx.conn(), "status = 'sending'", []).await?;
     db::execute(tx.conn(), sql, bind.into_values()).await?;
     tx.commit().await
+}
+
+/// Locks broadcasts by id, the order in which everybody does who locks several.
+async fn lock_in_order(
+    conn: &impl ConnectionTrait,
+    condition: &str,
+    values: impl IntoIterator<Item = sea_orm::Value>,
+) -> Result<(), DbErr> {
+    if conn.get_database_backend() == sea_orm::DbBackend::Sqlite {
+        return Ok(());
+    }
+    let sql = format!("SELECT id FROM broadcasts WHERE {condition} ORDER BY id FOR UPDATE");
+    db::query_all(conn, sql, values).await.map(drop)
 }
 
 /// Stops a broadcast for good: what is PENDING is CANCELLED, what is SENDING ends as it ends. Answers
