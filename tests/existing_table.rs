@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use besty::db;
+use besty::{
+    db,
+    sandbox::{Effect, Fault, Kind},
+};
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
@@ -10,7 +13,7 @@ use crate::support::{
     TestApp, TestDb,
     app::{Provider, SECRET, answer},
     binary::Server,
-    events::created,
+    events::{created, event},
     socket::Socket,
     sse::Sse,
 };
@@ -105,6 +108,40 @@ async fn old_rows_are_served_and_left_as_they_are() {
 
     assert_eq!(text(&pool, AS_TEXT).await, rows, "not written again");
     assert_eq!(text(&pool, COLUMNS).await, columns, "not a column more, fewer or other");
+    pool.close().await.unwrap();
+}
+
+/// Rows of one guest that disagree, and one with a status that is none of the contract's.
+const ODD_ROWS: &str =
+    "INSERT INTO reservations (reservation_id, property_id, guest_id, status, check_in, check_out, \
+    num_guests, total_amount, currency, guest_first_name) VALUES
+    ('old_1', 'p1', 'guest_001', 'confirmed', '2025-01-01', '2025-01-05', 2, 1, 'USD', NULL),
+    ('old_2', 'p1', 'guest_001', 'confirmed', '2025-01-01', '2025-01-05', 2, 1, 'USD', 'Zoe'),
+    ('old_3', 'p1', 'guest_001', 'confirmed', '2025-01-01', '2025-01-05', 2, 1, 'USD', 'Amy'),
+    ('old_4', 'p1', 'guest_004', 'pending', '2025-01-01', '2025-01-05', 2, 1, 'USD', NULL),
+    ('odd', 'p1', 'guest_005', 'pending', '2025-01-01', '2025-01-05', 2, 1, 'USD', NULL)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn odd_rows_stop_nothing_and_stay_as_they_are() {
+    let test_db = TestDb::postgres().await;
+    let pool = test_db.connect().await;
+    pool.pool().execute_unprepared(BEFORE).await.unwrap();
+    pool.pool().execute_unprepared(ODD_ROWS).await.unwrap();
+    let rows = text(&pool, AS_TEXT).await;
+    let provider = Provider::quick().await;
+    provider.api.faults().add(Fault::always(Effect::answer(404)).on(Kind::Guest));
+    let app = TestApp::start(&test_db, &provider).await;
+    app.apply(&event("new", "guest_001", "confirmed", 1)).await;
+    let ids = async || {
+        let data = app.graphql("{ reservations { nodes { reservationId } } }", json!({})).await;
+        let nodes = data["reservations"]["nodes"].as_array().unwrap().clone();
+        nodes.into_iter().map(|node| node["reservationId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, ["old_1", "old_2", "old_3", "new"], "what can't be read is left out");
+    assert_eq!(text(&pool, AS_TEXT).await, rows, "nothing was learned of the guest, so nothing is written");
+    app.apply(&event("odd", "guest_005", "confirmed", 1)).await;
+    assert!(ids().await.contains(&"odd".to_owned()), "an event puts it right");
+    app.stop().await;
     pool.close().await.unwrap();
 }
 

@@ -109,6 +109,8 @@ impl GuestBook {
         for row in store::with_guest_fields(conn, &new).await? {
             if let Some(guest) = book.guests.get_mut(&row.guest_id) {
                 guest.learn(&row.guest, "");
+                // Not learned from anybody: the rows it was read from stay as they are.
+                (guest.is_changed, guest.is_confirmed) = (false, false);
             }
         }
         Ok(book)

@@ -7,8 +7,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::reservation;
 use rust_decimal::{Decimal, RoundingStrategy};
-use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 pub mod batch;
 pub mod change;
@@ -60,13 +60,21 @@ pub struct Reservation {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
-impl TryFrom<reservation::Model> for Reservation {
-    type Error = DbErr;
+/// A row whose status is none of the contract's.
+#[derive(Debug, Error)]
+#[error("reservation {reservation_id} has the unknown status '{status}'")]
+pub struct UnreadableRow {
+    reservation_id: String,
+    status: String,
+}
 
-    fn try_from(row: reservation::Model) -> Result<Self, DbErr> {
-        let status = row.status.parse().map_err(|_| {
-            DbErr::Type(format!("reservation {} has the unknown status '{}'", row.reservation_id, row.status))
-        })?;
+impl TryFrom<reservation::Model> for Reservation {
+    type Error = UnreadableRow;
+
+    fn try_from(row: reservation::Model) -> Result<Self, UnreadableRow> {
+        let Ok(status) = row.status.parse() else {
+            return Err(UnreadableRow { reservation_id: row.reservation_id, status: row.status });
+        };
         Ok(Self {
             id: row.id,
             reservation_id: row.reservation_id,

@@ -123,8 +123,9 @@ pub async fn page(
     let head = rows.first().map_or(Ok(0), |row| row.try_get("", "stream_head"))?;
     // Without a match the one row holds the head and nothing else.
     let present = |row: &QueryResult| row.try_get::<Option<i32>>("", "id").is_ok_and(|id| id.is_some());
-    let rows = rows.iter().filter(|row| present(row)).map(reservation_of).collect::<Result<Vec<_>, _>>()?;
-    Ok((request.cut(rows), head))
+    let rows: Vec<_> = rows.iter().filter(|row| present(row)).collect();
+    let page = request.cut(rows);
+    Ok((Page { rows: readable(page.rows)?, has_more: page.has_more }, head))
 }
 
 /// Whether anything lies beyond `key` in the direction given.
@@ -302,9 +303,19 @@ async fn reservations(
     sql: String,
     bind: Bind,
 ) -> Result<Vec<Reservation>, DbErr> {
-    db::query_all(conn, sql, bind.into_values()).await?.iter().map(reservation_of).collect()
+    readable(&db::query_all(conn, sql, bind.into_values()).await?)
 }
 
-fn reservation_of(row: &QueryResult) -> Result<Reservation, DbErr> {
-    reservation::Model::from_query_result(row, "")?.try_into()
+/// The rows with a status of the contract. One that others wrote with another status is left out, and
+/// logged: it must not keep the rest from being read, and the next event about it puts it right.
+fn readable<'r>(rows: impl IntoIterator<Item = &'r QueryResult>) -> Result<Vec<Reservation>, DbErr> {
+    let mut readable = Vec::new();
+    for row in rows {
+        let row = reservation::Model::from_query_result(row, "")?;
+        match Reservation::try_from(row) {
+            Ok(row) => readable.push(row),
+            Err(error) => tracing::warn!(%error, "a row is left out"),
+        }
+    }
+    Ok(readable)
 }
