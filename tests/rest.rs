@@ -94,7 +94,8 @@ async fn the_list_refuses_what_it_can_not_read(db: TestDb) {
         ("?limit=many", "limit"),
         ("?offset=1.5", "offset"),
         ("?search=a%00b", "search"),
-        ("?guestId=%00", "guestIds"),
+        ("?guestId=%00", "guestId"),
+        ("?checkInFrom=2026-4-6", "checkInFrom"),
     ] {
         let (status, body) = app.get(&format!("/api/reservations{query}")).await;
         assert_eq!(status, 400, "{query}");
@@ -163,6 +164,14 @@ async fn a_broadcast_is_answered_with_its_figures(db: TestDb) {
         [hello("guest_001"), hello("guest_003")],
         "one message a guest, not one a reservation"
     );
+
+    let keyed = || {
+        let request = app.http().post(app.url("/api/broadcast")).header("Idempotency-Key", "k2");
+        answer(request.json(&json!({ "message": "Once more", "filters": { "guestId": "guest_001" } })))
+    };
+    let first = keyed().await;
+    assert_eq!(first.1["sent"], 1);
+    assert_eq!(within("the answer to the repeat", keyed()).await, first);
 
     let nobody = json!({ "message": "Hello", "filters": { "status": "cancelled" } });
     let none = json!({ "totalMatched": 0, "attempted": 0, "sent": 0, "failed": 0, "failures": [] });

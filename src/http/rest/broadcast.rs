@@ -73,8 +73,6 @@ pub(in crate::http) async fn send(
 ) -> Result<Response, Refusal> {
     let body = body::read_json(&headers, body).await?;
     let input = parse(&body, &headers)?;
-    // The position comes first, so that no step of the broadcast is before it.
-    let head = state.services.hub.head();
     let broadcast = match start::start(&state.services.db, &input, state.services.clock.now()).await {
         Ok(Started::New(broadcast) | Started::Replay(broadcast)) => broadcast,
         Ok(Started::DryRun(_)) | Err(StartError::NoRecipients) => {
@@ -88,7 +86,7 @@ pub(in crate::http) async fn send(
         return Ok(accepted(broadcast.id));
     }
     let ended = tokio::select! {
-        ended = ended(&state.services.hub, broadcast.id, head) => Some(ended),
+        ended = ended(&state.services.hub, broadcast.id) => Some(ended),
         () = tokio::time::sleep(WAIT) => None,
         () = state.stopping.cancelled() => None,
     };
@@ -135,26 +133,28 @@ fn prefers_async(headers: &HeaderMap) -> bool {
         .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
-/// The broadcast once every message has a result.
-async fn ended(hub: &Hub, id: Uuid, head: i64) -> Result<Broadcast, sea_orm::DbErr> {
-    let mut watcher = hub.watch(head);
+/// The broadcast once every message has a result. A step of it in the log is the signal to look;
+/// the clock is the floor under that.
+async fn ended(hub: &Hub, id: Uuid) -> Result<Broadcast, sea_orm::DbErr> {
+    let mut watcher = hub.watch(hub.head());
     let key = id.to_string();
+    let mut poll = tokio::time::interval(POLL);
+    let mut look = true;
     loop {
-        let news = tokio::time::timeout(POLL, watcher.next()).await;
-        let ended = match news {
-            Ok(entries) => entries?
-                .iter()
-                .filter(|entry| entry.topic == Topic::Broadcast && entry.key == key)
-                .filter_map(|entry| Progress::of(entry))
-                .any(|step| step.broadcast.completed_at.is_some()),
-            Err(_) => true,
-        };
-        if ended
+        if look
             && let Some(broadcast) = store::by_id(hub.feed().db().pool(), id).await?
             && broadcast.completed_at.is_some()
         {
             return Ok(broadcast);
         }
+        look = tokio::select! {
+            entries = watcher.next() => entries?
+                .iter()
+                .filter(|entry| entry.topic == Topic::Broadcast && entry.key == key)
+                .filter_map(|entry| Progress::of(entry))
+                .any(|step| step.broadcast.completed_at.is_some()),
+            _ = poll.tick() => true,
+        };
     }
 }
 

@@ -32,8 +32,10 @@ impl TryFrom<RestFilter> for ReservationFilter {
         let date = |field: &str, text: Option<String>| {
             some(text)
                 .map(|text| {
-                    NaiveDate::parse_from_str(&text, "%Y-%m-%d")
-                        .map_err(|_| Refusal::bad_request(format!("{field}: must be a date like 2026-04-06")))
+                    let date = text.parse::<NaiveDate>().ok().filter(|date| date.to_string() == text);
+                    date.ok_or_else(|| {
+                        Refusal::bad_request(format!("{field}: must be a date like 2026-04-06"))
+                    })
                 })
                 .transpose()
         };
@@ -48,7 +50,11 @@ impl TryFrom<RestFilter> for ReservationFilter {
             search: some(given.search),
             ..Self::default()
         };
-        filter.check().map_err(|error| Refusal::bad_request(error.to_string()))?;
+        // One value here, a list there.
+        let one = |field: &'static str| field.strip_suffix('s').unwrap_or(field);
+        filter
+            .check()
+            .map_err(|error| Refusal::bad_request(format!("{}: {}", one(error.field), error.problem)))?;
         Ok(filter)
     }
 }

@@ -1,5 +1,7 @@
 //! `POST /api/webhooks/register`: asks the provider to post to us; its answer is passed on.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::State,
@@ -12,6 +14,9 @@ use crate::{
     http::{HttpState, answer::Refusal},
 };
 
+/// How long the Guest API may keep us waiting, its answer or its limit.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Registers our webhook URL.
 pub(in crate::http) async fn register(State(state): State<HttpState>) -> Result<Response, Refusal> {
     let Some(url) = state.public_webhook_url.clone() else {
@@ -19,7 +24,11 @@ pub(in crate::http) async fn register(State(state): State<HttpState>) -> Result<
     };
     let bad_gateway =
         |reason: String| Refusal::new(StatusCode::BAD_GATEWAY, format!("the Guest API {reason}"));
-    match state.door.call(Lane::Urgent, |api| async move { api.register(&url).await }).await {
+    let call = state.door.call(Lane::Urgent, |api| async move { api.register(&url).await });
+    let Ok(outcome) = tokio::time::timeout(PATIENCE, call).await else {
+        return Err(Refusal::unavailable("the Guest API says to come back later", 15));
+    };
+    match outcome {
         Outcome::Done(answer) => Ok(passed_on(answer)),
         Outcome::Limited { wait } => {
             let seconds = u16::try_from(wait.as_secs().max(1)).unwrap_or(u16::MAX);
