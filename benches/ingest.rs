@@ -4,6 +4,7 @@
 //!
 //! Each side is measured in turns, so that what the machine does meanwhile falls on both. The load
 //! generator speaks plain HTTP/1.1 over sockets of its own and costs little beside the server.
+#![expect(clippy::disallowed_methods, reason = "a bench measures the time that passes")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench may stop at what it did not expect")]
 
 use std::{
