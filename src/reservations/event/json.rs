@@ -47,6 +47,9 @@ pub(super) fn parse(body: &[u8]) -> Result<Object<'_>, EventError> {
     match (result, repeated) {
         (Ok(Node::Object(object)), _) => Ok(object),
         (Ok(_), _) => Err(EventError::new("body", "must be a JSON object")),
+        (Err(_), Some(key)) if key.is_empty() => {
+            Err(EventError::new("body", "a key without a name is given more than once"))
+        }
         (Err(_), Some(key)) => Err(EventError::new(key, "given more than once")),
         (Err(error), None) => Err(EventError::new("body", format!("not JSON: {error}"))),
     }

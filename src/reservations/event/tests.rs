@@ -627,6 +627,7 @@ fn a_repeated_key_is_refused_wherever_it_is() {
     for (body, key) in cases {
         assert_eq!(error_of(body), format!("{key}: given more than once"));
     }
+    assert_eq!(error_of(r#"{"":1,"":1}"#), "body: a key without a name is given more than once");
 }
 
 #[test]
