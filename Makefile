@@ -8,6 +8,7 @@ SHELL := /bin/bash
 
 rust_needed := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 node_needed := 20.19
+FUZZ_SECONDS ?= 60
 
 # A shell that is not a login shell does not know where rustup put things.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -42,6 +43,15 @@ test: setup setup-checks playground ## Formatting, lints, web pages, and every t
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	tests/with-postgres cargo test --locked --workspace
+	@if $(MAKE) --no-print-directory setup-fuzz; then $(MAKE) --no-print-directory fuzz; \
+	else echo "Going on without fuzzing; its corpus went through the tests above"; fi
+
+# New finds go to a folder that is not kept: what is worth keeping gets a name and a place in fuzz/corpus/event.
+.PHONY: fuzz
+fuzz: setup-fuzz ## Fuzz the parser of webhooks for FUZZ_SECONDS (60)
+	@mkdir -p fuzz/target/corpus/event
+	cd fuzz && cargo +nightly fuzz run --fuzz-dir . event target/corpus/event corpus/event -- \
+		-dict=event.dict -max_len=4096 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0
 
 .PHONY: bench-ingest
 bench-ingest: setup ## Webhooks a second beside one-row upserts by pgbench, on a PostgreSQL with fsync
@@ -91,6 +101,16 @@ setup-checks: setup
 	@if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then \
 		if command -v rustup >/dev/null; then rustup component add rustfmt clippy; \
 		else echo "rustfmt and clippy are needed, of the same release as cargo" >&2; exit 1; fi; fi
+
+# Sanitizers and coverage are for nightly compilers only.
+.PHONY: setup-fuzz
+setup-fuzz: setup
+	@if ! command -v rustup >/dev/null; then \
+		echo "Fuzzing needs a nightly toolchain by rustup: https://rustup.rs" >&2; exit 1; fi
+	@if ! rustup run nightly cargo --version >/dev/null 2>&1; then \
+		rustup toolchain install nightly --profile minimal; fi
+	@if ! command -v cargo-fuzz >/dev/null; then cargo install --locked cargo-fuzz; fi
+	@cd fuzz && { cargo fetch --locked --quiet --offline 2>/dev/null || cargo fetch --locked --quiet; }
 
 # A distribution's older Node is left alone.
 .PHONY: setup-node

@@ -9,6 +9,7 @@ mod support;
 mod broadcast;
 mod command_line;
 mod convergence;
+mod corpus;
 mod existing_table;
 mod feed;
 mod graphql;
