@@ -23,8 +23,8 @@ use crate::{
     guest_api::{Door, GuestApi, lease, registration},
     http::{self, HttpState, Secrets},
     reservations::{
-        hydrate,
-        ingest::{self, Ingest},
+        hydrate, ingest,
+        rejected::{Keeper, Limits},
     },
 };
 
@@ -127,7 +127,7 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
     let lease_task = tokio::spawn(lease::keep(db.clone(), lease_state, lease_cancel.clone()));
     let background = TaskTracker::new();
     spawn_background(&background, &background_cancel, config, &services, &door, lease);
-    let state = state(config, services, ingest, door, stopping.clone());
+    let state = state(config, services, ingest, door, stopping.clone())?;
     Ok(Running {
         addr,
         db,
@@ -173,17 +173,18 @@ fn state(
     ingest: Ingest,
     door: Door,
     stopping: CancellationToken,
-) -> HttpState {
-    HttpState {
+) -> anyhow::Result<HttpState> {
+    let secrets = Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?;
+    Ok(HttpState {
         schema: graphql::schema(services.clone()),
         services,
         ingest,
         door,
-        secrets: Arc::new(Secrets::new(&config.webhook_secrets)),
+        secrets: Arc::new(secrets),
         origins: config.cors_origins.clone().into(),
         public_webhook_url: config.public_webhook_url.as_deref().map(Arc::from),
         stopping,
-    }
+    })
 }
 
 fn serve(

@@ -13,7 +13,7 @@ use axum::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use crate::db::DatabaseSettings;
+use crate::{db::DatabaseSettings, http::secrets::signer};
 
 /// The secret of the first try, known to everybody and therefore taken on loopback only.
 pub const WELL_KNOWN_SECRET: &str = "super_secret_key_123";
@@ -234,7 +234,15 @@ fn webhook_secrets(env: &Env<'_>) -> Result<Vec<SecretString>, ConfigError> {
     let list = env.text("WEBHOOK_SECRET", WELL_KNOWN_SECRET)?;
     let secrets: Vec<SecretString> =
         list.split(',').map(str::trim).filter(|secret| !secret.is_empty()).map(SecretString::from).collect();
-    if secrets.is_empty() { refuse("WEBHOOK_SECRET", "holds no secret") } else { Ok(secrets) }
+    if secrets.is_empty() {
+        return refuse("WEBHOOK_SECRET", "holds no secret");
+    }
+    // The value is not repeated: it is secret.
+    if let Some(place) = secrets.iter().position(|secret| signer(secret.expose_secret()).is_none()) {
+        let problem = format!("secret {} starts with whsec_, and what follows is not base64", place + 1);
+        return refuse("WEBHOOK_SECRET", problem);
+    }
+    Ok(secrets)
 }
 
 fn guest_api_base_url(env: &Env<'_>) -> Result<String, ConfigError> {
@@ -296,9 +304,9 @@ mod tests {
 
     #[test]
     fn secrets_rotate_by_comma() {
-        let config = read(&[("WEBHOOK_SECRET", "new, old")]).unwrap();
+        let config = read(&[("WEBHOOK_SECRET", "new, old,whsec_bmV3ZXI=")]).unwrap();
         let secrets: Vec<_> = config.webhook_secrets.iter().map(ExposeSecret::expose_secret).collect();
-        assert_eq!(secrets, ["new", "old"]);
+        assert_eq!(secrets, ["new", "old", "whsec_bmV3ZXI="]);
     }
 
     #[test]
@@ -318,6 +326,8 @@ mod tests {
             ("SPOOL_PATH", " "),
             ("WEBHOOK_SECRET", ""),
             ("WEBHOOK_SECRET", " , "),
+            ("WEBHOOK_SECRET", "own, whsec_"),
+            ("WEBHOOK_SECRET", "whsec_root:secret"),
             ("GUEST_API_BASE_URL", "localhost:3001"),
             ("GUEST_API_BASE_URL", "http://h/?a=b"),
             ("PUBLIC_WEBHOOK_URL", "ftp://h/x"),

@@ -1,7 +1,8 @@
 //! `POST /webhooks` answers as the contract says.
 
+use besty::clock::Clock;
 use serde_json::{Value, json};
-
+use standardwebhooks::Webhook;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -19,7 +20,10 @@ on_both!(
     an_older_event_changes_nothing,
     other_event_types,
     what_is_wrong_is_named,
+    values_in_other_forms,
+    bodies_that_are_no_event,
     the_secret_is_checked_first,
+    a_signature_stands_for_the_secret,
     long_bodies,
     an_event_without_a_timestamp_is_stamped,
 );
@@ -87,6 +91,10 @@ async fn what_is_wrong_is_named(db: TestDb) {
         (with("totalAmount", json!(100_000_000)), "totalAmount"),
         (with("checkIn", json!("2026-02-30")), "checkIn"),
         (with("checkOut", json!("2026-04-06")), "checkOut"),
+        (with("checkOut", json!("2026-13-01")), "checkOut"),
+        (with("totalAmount", json!("99999999.995")), "totalAmount"),
+        (with("totalAmount", json!("a lot")), "totalAmount"),
+        (with("numGuests", json!("2.5")), "numGuests"),
         (with("numGuests", json!(-1)), "numGuests"),
         (with("status", json!("pending")), "status"),
         (json!({ "data": { "reservationId": "r" } }), "event"),
@@ -100,6 +108,96 @@ async fn what_is_wrong_is_named(db: TestDb) {
     assert_eq!(status, 400);
     assert!(body["error"].as_str().unwrap().starts_with("body:"), "{body}");
     assert_eq!(app.get("/api/reservations").await.1, json!({ "data": [] }));
+    app.stop().await;
+}
+
+async fn values_in_other_forms(db: TestDb) {
+    let (app, _provider) = start(&db).await;
+    for (amount, kept) in [
+        (json!("1869.59"), "1869.59"),
+        (json!("10.005"), "10.01"),
+        (json!("-10.005"), "-10.01"),
+        (json!("99999999.994"), "99999999.99"),
+    ] {
+        let mut event = event(&format!("res_{kept}"), "guest_001", "confirmed", 1);
+        event["data"]["totalAmount"] = amount;
+        event["data"]["numGuests"] = json!("5");
+        app.apply(&event).await;
+        let (_, list) = app.get(&format!("/api/reservations?search=res_{kept}")).await;
+        let row = &list["data"][0];
+        assert_eq!((&row["total_amount"], &row["num_guests"]), (&json!(kept), &json!(5)), "{list}");
+    }
+    // A number with more decimals than a double holds: no binary fraction comes in between.
+    let text = created(1).to_string().replace("1869.59", "1869.58500000000000000001");
+    assert_eq!(app.webhook_bytes(text.into_bytes()).await.0, 200);
+    let (_, list) = app.get("/api/reservations?search=res_00001").await;
+    assert_eq!(list["data"][0]["total_amount"], "1869.59");
+    app.stop().await;
+}
+
+async fn bodies_that_are_no_event(db: TestDb) {
+    let (app, _provider) = start(&db).await;
+    let text = created(1).to_string();
+    let invalid_utf8 = {
+        let at = text.find("property_018").unwrap();
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] = 0xff;
+        bytes
+    };
+    let deep = |depth| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)).into_bytes();
+    let repeated = text.replace("\"guestId\"", "\"guestId\":\"guest_001\",\"guestId\"");
+    let escaped_nul = text.replace("guest_001", "guest_\\u0000");
+    for (body, field) in [
+        (invalid_utf8, "body"),
+        (deep(200), "body"),
+        (deep(100_000), "body"),
+        (repeated.into_bytes(), "guestId"),
+        (escaped_nul.into_bytes(), "guestId"),
+        (text.replace("guest_001", "guest_\0").into_bytes(), "body"),
+        (text.replace("guest_001", "\\ud800").into_bytes(), "body"),
+        (format!("{text}{text}").into_bytes(), "body"),
+        (text.as_bytes()[..100].to_vec(), "body"),
+        (b"[]".to_vec(), "body"),
+        (Vec::new(), "body"),
+    ] {
+        let shown = String::from_utf8_lossy(&body).chars().take(300).collect::<String>();
+        let (status, answer) = app.webhook_bytes(body).await;
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert_eq!(status, 400, "{shown}");
+        assert!(error.starts_with(&format!("{field}: ")), "{error} for {shown}");
+    }
+    assert_eq!(app.get("/api/reservations").await.1, json!({ "data": [] }));
+    app.stop().await;
+}
+
+async fn a_signature_stands_for_the_secret(db: TestDb) {
+    let provider = Provider::quick().await;
+    let app = TestApp::start_with(&db, &provider, &[("WEBHOOK_SECRET", "plain, whsec_bmV3ZXI=")]).await;
+    let now = Clock::system().now().timestamp();
+    let post = |key: &[u8], at: i64, signed: &Value, sent: &Value| {
+        let signer = Webhook::from_bytes(key.to_vec()).unwrap();
+        let signature = signer.sign("msg_1", at, signed.to_string().as_bytes()).unwrap();
+        let request = app.http().post(app.url("/webhooks")).body(sent.to_string());
+        let request = request.header("webhook-id", "msg_1").header("webhook-timestamp", at.to_string());
+        answer(request.header("webhook-signature", signature))
+    };
+    let (one, two) = (created(1), created(2));
+    assert_eq!(post(b"plain", now, &one, &one).await.0, 200);
+    assert_eq!(post(b"newer", now, &two, &two).await.0, 200, "the bytes behind whsec_");
+    for (key, at, signed) in [
+        (&b"other"[..], now, &one),
+        (b"whsec_bmV3ZXI=", now, &one),
+        (b"plain", now - 600, &one),
+        (b"plain", now + 600, &one),
+        (b"plain", now, &two),
+    ] {
+        assert_eq!(post(key, at, signed, &one).await.0, 401, "{key:?} {at}");
+    }
+    let mut wrong = one.clone();
+    wrong["data"]["checkIn"] = json!("2026-02-30");
+    assert_eq!(post(b"plain", now, &wrong, &wrong).await.0, 400);
+    let long = json!({ "event": "x".repeat(1024 * 1024) });
+    assert_eq!(post(b"plain", now, &long, &long).await.0, 413);
     app.stop().await;
 }
 

@@ -24,9 +24,10 @@ mod health;
 mod origin;
 mod pages;
 mod rest;
+pub(crate) mod secrets;
 mod webhooks;
 
-pub use webhooks::Secrets;
+pub use secrets::Secrets;
 
 /// What the routes need; cheap to clone.
 #[derive(Clone)]
