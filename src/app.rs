@@ -107,6 +107,7 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
     let services = Services {
         db: db.clone(),
         hub: hub.clone(),
+        ingest,
         clock: outside.clock.clone(),
         woken: Arc::default(),
         changed: Arc::default(),
@@ -127,7 +128,7 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
     let lease_task = tokio::spawn(lease::keep(db.clone(), lease_state, lease_cancel.clone()));
     let background = TaskTracker::new();
     spawn_background(&background, &background_cancel, config, &services, &door, lease);
-    let state = state(config, services, ingest, door, stopping.clone())?;
+    let state = state(config, services, door, stopping.clone())?;
     Ok(Running {
         addr,
         db,
@@ -170,15 +171,15 @@ fn spawn_background(
 fn state(
     config: &Config,
     services: Services,
-    ingest: Ingest,
     door: Door,
     stopping: CancellationToken,
 ) -> anyhow::Result<HttpState> {
     let secrets = Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?;
     Ok(HttpState {
         schema: graphql::schema(services.clone()),
+        ingest: services.ingest.clone(),
+        rejected: Arc::new(Keeper::new(services.db.clone(), Limits::SERVER)),
         services,
-        ingest,
         door,
         secrets: Arc::new(secrets),
         origins: config.cors_origins.clone().into(),

@@ -15,6 +15,7 @@ mod feed;
 mod graphql;
 mod guests;
 mod kill;
+mod rejected;
 mod replicas;
 mod rest;
 mod webhooks;

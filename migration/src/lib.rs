@@ -11,6 +11,7 @@ mod m20261122_000001_reservations;
 mod m20261122_000002_changes;
 mod m20261122_000003_guests;
 mod m20261122_000004_broadcasts;
+mod m20261122_000005_rejected_webhooks;
 mod sql;
 
 /// The list of migrations, oldest first.
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000002_changes::Migration),
             Box::new(m20261122_000003_guests::Migration),
             Box::new(m20261122_000004_broadcasts::Migration),
+            Box::new(m20261122_000005_rejected_webhooks::Migration),
         ]
     }
 }

@@ -8,13 +8,14 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
 /// What stands for what: (placeholder, PostgreSQL, SQLite).
-const DIALECT: [(&str, &str, &str); 6] = [
+const DIALECT: [(&str, &str, &str); 7] = [
     ("{serial}", "SERIAL PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT"),
     ("{bigserial}", "BIGSERIAL PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT"),
     ("{timestamp}", "TIMESTAMPTZ", "TEXT"),
     ("{now}", "now()", "(strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'))"),
     ("{amount}", "NUMERIC(10,2)", "REAL"),
     ("{bytes}", "COLLATE \"C\"", ""),
+    ("{binary}", "BYTEA", "BLOB"),
 ];
 
 /// Runs each statement of `text` (they are separated by `;`) in the dialect of the connection.

@@ -10,6 +10,7 @@ const RESERVATION: &str = "Reservation";
 const GUEST: &str = "Guest";
 const BROADCAST: &str = "Broadcast";
 const MESSAGE: &str = "BroadcastMessage";
+const REJECTED: &str = "RejectedWebhook";
 
 /// The ID of a reservation.
 #[must_use]
@@ -35,13 +36,29 @@ pub fn message(broadcast_id: Uuid, guest_id: &str) -> String {
     encode(MESSAGE, &format!("{broadcast_id}:{guest_id}"))
 }
 
+/// The ID of a rejected webhook.
+#[must_use]
+pub fn rejected(id: Uuid) -> String {
+    encode(REJECTED, &id.to_string())
+}
+
 /// The broadcast that an ID names.
 #[must_use]
 pub fn parse_broadcast(id: &str) -> Option<Uuid> {
+    parse_uuid(BROADCAST, id)
+}
+
+/// The rejected webhook that an ID names.
+#[must_use]
+pub fn parse_rejected(id: &str) -> Option<Uuid> {
+    parse_uuid(REJECTED, id)
+}
+
+fn parse_uuid(kind: &str, id: &str) -> Option<Uuid> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(id).ok()?).ok()?;
-    let uuid: Uuid = text.strip_prefix(BROADCAST)?.strip_prefix(':')?.parse().ok()?;
+    let uuid: Uuid = text.strip_prefix(kind)?.strip_prefix(':')?.parse().ok()?;
     // A UUID has more than one spelling; an ID has one.
-    (broadcast(uuid) == id).then_some(uuid)
+    (encode(kind, &uuid.to_string()) == id).then_some(uuid)
 }
 
 fn encode(kind: &str, key: &str) -> String {
@@ -53,9 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broadcast_is_found_by_its_id() {
+    fn an_object_is_found_by_its_id() {
         let uuid = Uuid::now_v7();
         assert_eq!(parse_broadcast(&broadcast(uuid)), Some(uuid));
+        assert_eq!(parse_rejected(&rejected(uuid)), Some(uuid));
+        assert_eq!(parse_rejected(&broadcast(uuid)), None);
     }
 
     #[test]
@@ -64,6 +83,7 @@ mod tests {
         let braced = encode(BROADCAST, &format!("{{{uuid}}}"));
         let others = [
             message(uuid, "guest_1"),
+            rejected(uuid),
             guest(&uuid.to_string()),
             reservation("res_1"),
             braced,
@@ -77,7 +97,14 @@ mod tests {
     #[test]
     fn ids_of_different_objects_differ() {
         let uuid = Uuid::nil();
-        let all = [reservation("1"), guest("1"), broadcast(uuid), message(uuid, "1"), message(uuid, "2")];
+        let all = [
+            reservation("1"),
+            guest("1"),
+            broadcast(uuid),
+            rejected(uuid),
+            message(uuid, "1"),
+            message(uuid, "2"),
+        ];
         let distinct: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Interface, Result, SDLExportOptions, SchemaBuilder};
 use tokio::sync::Notify;
 
-use crate::{clock::Clock, db::Db, feed::Hub};
+use crate::{clock::Clock, db::Db, feed::Hub, reservations::Ingest};
 
 pub mod broadcast;
 pub mod errors;
@@ -25,6 +25,7 @@ pub mod query;
 pub mod reservation;
 pub mod scalars;
 pub mod subscription;
+pub mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ pub struct Services {
     pub db: Db,
     /// The change log and who watches it.
     pub hub: Hub,
+    /// The writer's queue.
+    pub ingest: Ingest,
     /// The time.
     pub clock: Clock,
     /// Wakes the sender.
@@ -84,6 +87,8 @@ pub enum Node {
     Broadcast(Box<broadcast::Broadcast>),
     /// A message of a broadcast.
     BroadcastMessage(message::BroadcastMessage),
+    /// A webhook that could not be applied.
+    RejectedWebhook(Box<webhook::RejectedWebhook>),
 }
 
 /// A payload that carries a position in a resumable stream.

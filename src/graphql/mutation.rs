@@ -14,6 +14,7 @@ use super::{
     ids,
     scalars::DateTime,
     services,
+    webhook::{self, WebhookRetryInput, WebhookRetryPayload},
 };
 use crate::broadcast::{
     self, BroadcastStatus,
@@ -113,6 +114,15 @@ impl Mutation {
         #[graphql(desc = "Which broadcast.")] input: BroadcastCancelInput,
     ) -> Option<Result<BroadcastCancelPayload>> {
         Some(stop(ctx, &input.broadcast_id).await)
+    }
+
+    /// Tries to apply a rejected webhook again.
+    async fn webhook_retry(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which rejected webhook.")] input: WebhookRetryInput,
+    ) -> Option<Result<WebhookRetryPayload>> {
+        Some(webhook::retry(ctx, &input.rejected_webhook_id).await)
     }
 }
 

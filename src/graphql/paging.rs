@@ -13,7 +13,7 @@ use crate::{
     broadcast::{self, MessageState},
     db::Db,
     keyset::{Key, Keyset, PageRequest},
-    reservations::{self, ReservationFilter, store::OrderField},
+    reservations::{self, ReservationFilter, rejected, store::OrderField},
 };
 
 /// Elements of a page when neither `first` nor `last` is given.
@@ -71,6 +71,8 @@ pub enum List {
     Broadcasts,
     /// Messages of a broadcast, in some states.
     Messages(Uuid, Option<Vec<MessageState>>),
+    /// Rejected webhooks.
+    RejectedWebhooks,
 }
 
 impl List {
@@ -98,6 +100,8 @@ impl List {
             (Self::Messages(id, states), None) => {
                 Ok(broadcast::store::messages(db, *id, states.as_deref(), &any).await?.has_more)
             }
+            (Self::RejectedWebhooks, Some(key)) => rejected::exists_beyond(db, key, backward).await,
+            (Self::RejectedWebhooks, None) => Ok(rejected::page(db, &any).await?.has_more),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     filter::{ReservationFilter, ReservationOrder},
     paging::PageArgs,
     reservation::{Reservation, ReservationConnection},
+    webhook::RejectedWebhookConnection,
 };
 
 /// Reads. All of them may be sent by GET and none changes anything.
@@ -63,5 +64,18 @@ impl Query {
     ) -> Option<Result<BroadcastConnection>> {
         let args = PageArgs { after, before, first, last };
         Some(BroadcastConnection::read(ctx, &args).await)
+    }
+
+    /// Webhooks that could not be applied, newest first.
+    async fn rejected_webhooks(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Returns the elements after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the elements before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first _n_ elements, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns the last _n_ elements, at most 100.")] last: Option<i32>,
+    ) -> Option<Result<RejectedWebhookConnection>> {
+        let args = PageArgs { after, before, first, last };
+        Some(RejectedWebhookConnection::read(ctx, &args).await)
     }
 }

@@ -14,7 +14,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::{
     graphql::{Schema, Services},
     guest_api::Door,
-    reservations::ingest::Ingest,
+    reservations::{ingest::Ingest, rejected::Keeper},
 };
 
 mod answer;
@@ -38,6 +38,8 @@ pub struct HttpState {
     pub schema: Schema,
     /// The writer's queue.
     pub ingest: Ingest,
+    /// Where webhooks go that can't be applied.
+    pub rejected: Arc<Keeper>,
     /// The way to the provider.
     pub door: Door,
     /// What webhooks must carry.

@@ -1,6 +1,9 @@
 //! `POST /webhooks`: bytes -> secret -> event -> ingest -> status.
 //!
-//! The secret is checked first; below that check nothing of a stranger's request is looked at.
+//! The secret is checked first; below that check nothing of a stranger's request is looked at. What is
+//! wrong with a request that has one is told to the sender, and kept.
+
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -8,6 +11,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{HttpState, answer::Refusal, body};
@@ -15,6 +19,9 @@ use crate::reservations::{
     batch::Applied,
     event::{self, Parsed},
 };
+
+/// How long a sender waits for a body to be kept that it will be told is wrong anyhow.
+const KEEPING: Duration = Duration::from_secs(2);
 
 /// Takes one event.
 pub(super) async fn receive(
@@ -31,7 +38,7 @@ pub(super) async fn receive(
     }
     let body = body?;
     let result = match event::parse(&body) {
-        Err(error) => return Err(Refusal::bad_request(error.to_string())),
+        Err(error) => return Err(reject(&state, &body, error.to_string(), now).await),
         Ok(Parsed::Ignored) => "ignored",
         Ok(Parsed::Event(event)) => {
             let applied = state.ingest.apply(*event).await;
@@ -43,4 +50,14 @@ pub(super) async fn receive(
         }
     };
     Ok(Json(json!({ "ok": true, "result": result })))
+}
+
+/// Keeps a body that is wrong, and answers why it is. The answer is the same when it can't be kept.
+async fn reject(state: &HttpState, body: &[u8], reason: String, now: DateTime<Utc>) -> Refusal {
+    match tokio::time::timeout(KEEPING, state.rejected.keep(body, &reason, now)).await {
+        Ok(Ok(id)) => tracing::warn!(%id, %reason, "a webhook was rejected"),
+        Ok(Err(error)) => tracing::error!(%error, %reason, "a rejected webhook was not kept"),
+        Err(_) => tracing::error!(%reason, "a rejected webhook was not kept: the database is slow"),
+    }
+    Refusal::bad_request(reason)
 }

@@ -1,8 +1,8 @@
 //! Flow 1, top to bottom: a webhook becomes a row, and the row a live change.
 //!
 //! [`event`] parses, [`order`] says which of two events is newer, [`ingest`] queues, [`batch`] writes, [`filter`] and
-//! [`store`] read, [`change`] is what watchers see. What is known of guests is kept by [`guests`] and
-//! completed by [`hydrate`].
+//! [`store`] read, [`change`] is what watchers see, [`rejected`] keeps what could not be applied. What is
+//! known of guests is kept by [`guests`] and completed by [`hydrate`].
 
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::reservation;
@@ -18,10 +18,12 @@ pub mod guests;
 pub mod hydrate;
 pub mod ingest;
 pub mod order;
+pub mod rejected;
 pub mod store;
 
 pub use event::{GuestFields, ReservationEvent, Status};
 pub use filter::ReservationFilter;
+pub use ingest::Ingest;
 
 /// One reservation as it stands. Serialised, it is the image in the change log: the columns of the
 /// table but for our own row number.

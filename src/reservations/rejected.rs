@@ -1,0 +1,231 @@
+//! Webhooks that carried a valid secret and could not be applied: kept as they came, to be read and
+//! tried again.
+//!
+//! What is kept is bounded, in rows and in bytes, so that a sender that is broken for a week does not
+//! fill the disk: the oldest make room for the newest.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::{DateTime, Utc};
+use entity::rejected_webhook;
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
+use uuid::Uuid;
+
+use super::{
+    Ingest,
+    event::{self, EventError, Parsed},
+    ingest::IngestError,
+};
+use crate::{
+    db::{self, Bind, Db},
+    keyset::{Key, Keyset, Page, PageRequest},
+};
+
+/// The table.
+pub const TABLE: &str = "rejected_webhooks";
+
+/// Characters of a reason that are kept.
+const REASON_MAX: usize = 500;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Webhooks at most.
+    pub rows: i64,
+    /// Bytes of their bodies at most.
+    pub bytes: i64,
+    /// Room is made once in so many webhooks, since that reads the whole list. So up to as many less one
+    /// may be there beyond the other limits, for each process.
+    pub every: u32,
+}
+
+impl Limits {
+    /// What the server keeps: 10,000 webhooks and 256 MiB of bodies, and 63 webhooks more.
+    pub const SERVER: Self = Self { rows: 10_000, bytes: 256 * 1024 * 1024, every: 64 };
+}
+
+/// A webhook that was rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedWebhook {
+    /// Its name here.
+    pub id: Uuid,
+    /// When it came.
+    pub received_at: DateTime<Utc>,
+    /// Why it was not applied, as the sender was told.
+    pub reason: String,
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
+    /// When a later try applied it.
+    pub applied_at: Option<DateTime<Utc>>,
+}
+
+/// Keeps rejected webhooks within limits.
+#[derive(Debug)]
+pub struct Keeper {
+    db: Db,
+    limits: Limits,
+    kept: AtomicU32,
+}
+
+impl Keeper {
+    /// Keeps them in this database.
+    #[must_use]
+    pub fn new(db: Db, limits: Limits) -> Self {
+        Self { db, limits, kept: AtomicU32::new(0) }
+    }
+
+    /// Keeps one; the oldest make room in the same transaction.
+    pub async fn keep(&self, body: &[u8], reason: &str, now: DateTime<Utc>) -> Result<Uuid, DbErr> {
+        let id = Uuid::now_v7();
+        let makes_room = self.kept.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.limits.every);
+        let tx = self.db.begin_write().await?;
+        insert(tx.conn(), id, body, reason, now).await?;
+        if makes_room {
+            make_room(tx.conn(), self.limits).await?;
+        }
+        tx.commit().await?;
+        Ok(id)
+    }
+}
+
+async fn insert(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+    body: &[u8],
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let reason: String = reason.chars().take(REASON_MAX).collect();
+    let mut bind = Bind::new(conn.get_database_backend());
+    let places =
+        [bind.push(id.to_string()), bind.push_instant(now), bind.push(reason), bind.push(body.to_vec())];
+    let sql = format!("INSERT INTO {TABLE} (id, received_at, reason, body) VALUES ({})", places.join(", "));
+    db::execute(conn, sql, bind.into_values()).await.map(drop)
+}
+
+/// Deletes whatever comes after the newest that fit. The newest always stays.
+async fn make_room(conn: &impl ConnectionTrait, limits: Limits) -> Result<(), DbErr> {
+    let sql = format!(
+        "DELETE FROM {TABLE} WHERE id IN (SELECT id FROM (\
+         SELECT id, ROW_NUMBER() OVER newest AS place, SUM(LENGTH(body)) OVER newest AS bytes FROM {TABLE} \
+         WINDOW newest AS (ORDER BY received_at DESC, id DESC ROWS UNBOUNDED PRECEDING)) AS listed \
+         WHERE place > $1 OR (place > 1 AND bytes > $2))"
+    );
+    db::execute(conn, sql, [limits.rows.into(), limits.bytes.into()]).await.map(drop)
+}
+
+/// The order of rejected webhooks: newest first.
+#[must_use]
+pub fn keyset() -> Keyset {
+    Keyset {
+        name: TABLE,
+        value: "received_at".to_owned(),
+        id: "id",
+        descending: true,
+        bind_value: Box::new(|text, bind| Some(bind.push_instant(text.parse::<DateTime<Utc>>().ok()?))),
+        bind_id: |text, bind| Some(bind.push(text.parse::<Uuid>().ok()?.to_string())),
+    }
+}
+
+/// The key of one in that list.
+#[must_use]
+pub fn key(webhook: &RejectedWebhook) -> Key {
+    Key { value: webhook.received_at.to_rfc3339(), id: webhook.id.to_string() }
+}
+
+/// A page of them.
+pub async fn page(db: &Db, request: &PageRequest) -> Result<Page<RejectedWebhook>, DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let sql = keyset().page_sql(&format!("SELECT * FROM {TABLE}"), "TRUE", request, &mut bind);
+    let rows = db::query_all(db.pool(), sql, bind.into_values()).await?;
+    Ok(request.cut(rows.iter().map(webhook_of).collect::<Result<_, _>>()?))
+}
+
+/// Whether there is one beyond `key`.
+pub async fn exists_beyond(db: &Db, key: &Key, backward: bool) -> Result<bool, DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let sql = keyset().exists_sql(TABLE, "TRUE", key, backward, &mut bind);
+    Ok(db::query_one(db.pool(), sql, bind.into_values()).await?.is_some())
+}
+
+/// How many there are.
+pub async fn count(db: &Db) -> Result<i64, DbErr> {
+    let row = db::query_one(db.pool(), format!("SELECT COUNT(*) AS n FROM {TABLE}"), []).await?;
+    row.map_or(Ok(0), |row| row.try_get("", "n"))
+}
+
+/// The one of this name.
+pub async fn by_id(db: &Db, id: Uuid) -> Result<Option<RejectedWebhook>, DbErr> {
+    let sql = format!("SELECT * FROM {TABLE} WHERE id = $1");
+    let row = db::query_one(db.pool(), sql, [id.to_string().into()]).await?;
+    row.as_ref().map(webhook_of).transpose()
+}
+
+/// From rejected to applied. Answers whether it was rejected until now.
+async fn mark_applied(db: &Db, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let (at, id) = (bind.push_instant(now), bind.push(id.to_string()));
+    let sql = format!("UPDATE {TABLE} SET applied_at = {at} WHERE id = {id} AND applied_at IS NULL");
+    let tx = db.begin_write().await?;
+    let changed = db::execute(tx.conn(), sql, bind.into_values()).await?.rows_affected();
+    tx.commit().await?;
+    Ok(changed == 1)
+}
+
+/// Why a rejected webhook was not applied now either.
+#[derive(Debug, thiserror::Error)]
+pub enum RetryError {
+    /// There is none of this name.
+    #[error("there is no such rejected webhook")]
+    NotFound,
+    /// It is wrong still.
+    #[error("{1}")]
+    StillWrong(Box<RejectedWebhook>, EventError),
+    /// The writer did not take it.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+/// Reads a rejected webhook afresh and applies it; answers it as it is then. One that was applied before
+/// is answered as it is. An event without a timestamp is stamped with the time it came, not with that of
+/// this try, so that it does not go before what came since.
+pub async fn retry(
+    db: &Db,
+    ingest: &Ingest,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<RejectedWebhook, RetryError> {
+    let webhook = by_id(db, id).await?.ok_or(RetryError::NotFound)?;
+    if webhook.applied_at.is_some() {
+        return Ok(webhook);
+    }
+    match event::parse(&webhook.body) {
+        Ok(Parsed::Event(mut event)) => {
+            event.timestamp.get_or_insert(webhook.received_at);
+            ingest.apply(*event).await?;
+        }
+        // It has nothing to apply, and is not wrong any more.
+        Ok(Parsed::Ignored) => {}
+        Err(error) => return Err(RetryError::StillWrong(Box::new(webhook), error)),
+    }
+    if mark_applied(db, id, now).await? {
+        return Ok(RejectedWebhook { applied_at: Some(now), ..webhook });
+    }
+    // Another try was faster, or it made room for newer ones meanwhile.
+    by_id(db, id).await?.ok_or(RetryError::NotFound)
+}
+
+fn webhook_of(row: &QueryResult) -> Result<RejectedWebhook, DbErr> {
+    let row = rejected_webhook::Model::from_query_result(row, "")?;
+    let id = row.id.parse().map_err(|_| DbErr::Type(format!("'{}' is no UUID", row.id)))?;
+    Ok(RejectedWebhook {
+        id,
+        received_at: row.received_at,
+        reason: row.reason,
+        body: row.body,
+        applied_at: row.applied_at,
+    })
+}
