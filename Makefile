@@ -53,6 +53,10 @@ fuzz: setup-fuzz ## Fuzz the parser of webhooks for FUZZ_SECONDS (60)
 	cd fuzz && cargo +nightly fuzz run --fuzz-dir . event target/corpus/event corpus/event -- \
 		-dict=event.dict -max_len=4096 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0
 
+.PHONY: prove
+prove: setup ## What takes longer than a test may: kills, outages and loads, each bounded
+	tests/with-postgres cargo test --locked --test prove -- --test-threads=1 --nocapture
+
 .PHONY: bench-ingest
 bench-ingest: setup ## Webhooks a second beside one-row upserts by pgbench, on a PostgreSQL with fsync
 	tests/with-postgres --durable cargo bench --locked --bench ingest

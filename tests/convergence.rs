@@ -1,14 +1,10 @@
 //! Any order, any repeats, any batches: the same rows.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use besty::{
-    db::Db,
     feed::Feed,
     reservations::{
-        Reservation, ReservationEvent, ReservationFilter, batch,
+        ReservationEvent, ReservationFilter, batch,
         event::{self, Parsed},
-        order::Order,
         store,
     },
 };
@@ -18,7 +14,7 @@ use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::json;
 
-use crate::support::{TestDb, on_both};
+use crate::support::{TestDb, fold, on_both};
 
 on_both!(shuffled_and_repeated_events_end_like_sorted_ones);
 
@@ -59,39 +55,6 @@ fn any_event() -> impl Strategy<Value = ReservationEvent> {
     })
 }
 
-/// What the events come to, worked out without any of the code under test but the order: sort, fold.
-/// A row is the last event of its reservation; a guest's field is the one of the last event that has
-/// it, where equal orders are told apart by the value.
-fn folded(events: &[ReservationEvent]) -> BTreeMap<String, (ReservationEvent, [Option<String>; 2])> {
-    let mut rows: BTreeMap<String, ReservationEvent> = BTreeMap::new();
-    for event in events {
-        let newer = rows.get(&event.reservation_id).is_none_or(|row| Order::from(event) > Order::from(row));
-        if newer {
-            rows.insert(event.reservation_id.clone(), event.clone());
-        }
-    }
-    let last = |guest: &str, field: fn(&ReservationEvent) -> &Option<String>| {
-        events
-            .iter()
-            .filter(|event| event.guest_id == guest)
-            .filter_map(|event| {
-                let place = (event.timestamp, event.status, event.webhook_id.clone().unwrap_or_default());
-                field(event).clone().map(|value| (place, value))
-            })
-            .max()
-            .map(|(_, value)| value)
-    };
-    rows.into_iter()
-        .map(|(id, row)| {
-            let names = [
-                last(&row.guest_id, |event| &event.guest.first_name),
-                last(&row.guest_id, |event| &event.guest.email),
-            ];
-            (id, (row, names))
-        })
-        .collect()
-}
-
 async fn shuffled_and_repeated_events_end_like_sorted_ones(db: TestDb) {
     let pool = db.connect().await;
     migration::Migrator::up(pool.pool(), None).await.unwrap();
@@ -111,39 +74,9 @@ async fn shuffled_and_repeated_events_end_like_sorted_ones(db: TestDb) {
             batch::apply(&feed, batch, DateTime::UNIX_EPOCH).await.unwrap();
         }
         let rows = store::latest(&pool, &ReservationFilter::default(), 500, 0).await.unwrap();
-        let found: BTreeMap<_, _> = rows.iter().map(|row| (row.reservation_id.clone(), row)).collect();
-        let wanted = folded(&events);
-        assert_eq!(
-            found.keys().collect::<Vec<_>>(),
-            wanted.keys().collect::<Vec<_>>(),
-            "seed {seed}: {events:#?}"
-        );
-        for (id, (event, names)) in &wanted {
-            let row = found[id];
-            assert_eq!(Order::from(row), Order::from(event), "{id}, seed {seed}: {events:#?}");
-            assert_eq!(
-                &[row.guest.first_name.clone(), row.guest.email.clone()],
-                names,
-                "{id}, seed {seed}: {events:#?}"
-            );
-        }
-        check_log(&pool, &rows).await;
+        eprintln!("seed {seed}, batches of {batch}: {events:#?}");
+        fold::check_rows(&rows, &events);
+        fold::check_log(&pool, &rows).await;
     }
     pool.close().await.unwrap();
-}
-
-/// The images of a reservation follow each other, and the last one is the row.
-async fn check_log(pool: &Db, rows: &[Reservation]) {
-    let feed = Feed::open(pool.clone(), 2).await.unwrap();
-    let entries = feed.read_after(0, 10_000).await.unwrap();
-    let mut last: BTreeMap<String, Reservation> = BTreeMap::new();
-    for entry in &entries {
-        let change = besty::reservations::change::ReservationChange::of(entry).unwrap();
-        assert_eq!(change.before.as_ref(), last.get(&entry.key), "what is before is what was after");
-        last.insert(entry.key.clone(), change.after.clone());
-    }
-    let logged: BTreeSet<_> = last.values().map(|row| format!("{row:?}")).collect();
-    let stored: BTreeSet<_> =
-        rows.iter().map(|row| format!("{:?}", Reservation { id: 0, ..row.clone() })).collect();
-    assert_eq!(logged, stored);
 }

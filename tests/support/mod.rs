@@ -4,6 +4,7 @@ pub mod app;
 pub mod binary;
 pub mod database;
 pub mod events;
+pub mod fold;
 pub mod socket;
 pub mod sse;
 
