@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     TestApp, TestDb,
     app::{Provider, answer},
-    events::created,
+    events::{created, named},
     on_both,
 };
 
@@ -118,7 +118,7 @@ async fn pages_go_both_ways(db: TestDb) {
 
 async fn a_retry_applies_what_is_right_by_now(db: TestDb) {
     let (app, _provider) = start(&db).await;
-    let mut unstamped = created(1);
+    let mut unstamped = named(1);
     unstamped.as_object_mut().unwrap().remove("timestamp");
     keep(&db, &unstamped, "2026-03-01T12:00:00Z").await;
     keep(&db, &json!({ "event": "guest.created" }), "2026-03-01T11:00:00Z").await;
@@ -130,10 +130,7 @@ async fn a_retry_applies_what_is_right_by_now(db: TestDb) {
     let (_, rows) = app.get("/api/reservations").await;
     let row = &rows["data"][0];
     assert_eq!(row["reservation_id"], "res_00001");
-    assert_eq!(
-        row["event_timestamp"], "2026-03-01T12:00:00.000Z",
-        "when it came, not when it was tried again"
-    );
+    assert_eq!(row["event_timestamp"], "2026-03-01T12:00:00Z", "when it came, not when it was tried again");
     assert_eq!(retry(&app, id).await, done, "a repeat answers the same");
     assert_eq!(app.get("/api/reservations").await.1, rows, "and changes nothing");
     let ignored = retry(&app, &page["nodes"][1]["id"]).await;
