@@ -33,7 +33,7 @@ pub(super) async fn receive(
     let body = body::read(body).await;
     let now = state.services.clock.now();
     if !state.secrets.admit(&headers, body.as_deref().ok(), now) {
-        let message = "X-Webhook-Secret or a signature (webhook-id, webhook-timestamp, webhook-signature): missing or wrong";
+        let message = "X-Webhook-Secret, or webhook-signature: missing or wrong";
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
     }
     let body = body?;
