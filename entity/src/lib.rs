@@ -8,3 +8,5 @@ pub mod guest;
 pub mod rejected_webhook;
 pub mod reservation;
 pub mod sender_lease;
+pub mod webhook_gap;
+pub mod webhook_registration;

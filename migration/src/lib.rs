@@ -12,6 +12,7 @@ mod m20261122_000002_changes;
 mod m20261122_000003_guests;
 mod m20261122_000004_broadcasts;
 mod m20261122_000005_rejected_webhooks;
+mod m20261122_000006_registration;
 mod sql;
 
 /// The list of migrations, oldest first.
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000003_guests::Migration),
             Box::new(m20261122_000004_broadcasts::Migration),
             Box::new(m20261122_000005_rejected_webhooks::Migration),
+            Box::new(m20261122_000006_registration::Migration),
         ]
     }
 }
