@@ -20,7 +20,10 @@ use crate::{
     db::{self, Db},
     feed::{Feed, Hub},
     graphql::{self, Services},
-    guest_api::{Door, GuestApi, lease, registration},
+    guest_api::{
+        Door, GuestApi, lease,
+        registration::{self, Registration},
+    },
     http::{self, HttpState, Secrets},
     reservations::{
         hydrate, ingest,
@@ -50,6 +53,7 @@ pub struct Running {
     addr: SocketAddr,
     db: Db,
     hub: Hub,
+    registration: Registration,
     stopping: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     writer: JoinHandle<()>,
@@ -104,11 +108,15 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
     let (lease_state, lease) = watch::channel(None);
     let api = GuestApi::new(outside.http, config.guest_api_base_url.clone(), outside.clock.clone());
     let door = Door::new(api, config.broadcast_concurrency, lease.clone());
+    let (stopping, sender_cancel) = (CancellationToken::new(), CancellationToken::new());
+    let url = config.public_webhook_url.clone();
+    let registration = Registration::new(db.clone(), outside.clock.clone(), url, stopping.clone());
     let services = Services {
         db: db.clone(),
         hub: hub.clone(),
         ingest,
         clock: outside.clock.clone(),
+        registration: registration.clone(),
         woken: Arc::default(),
         changed: Arc::default(),
     };
@@ -122,17 +130,17 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
         changed: Arc::clone(&services.changed),
         lease: lease.clone(),
     };
-    let (stopping, sender_cancel) = (CancellationToken::new(), CancellationToken::new());
     let (lease_cancel, background_cancel) = (CancellationToken::new(), CancellationToken::new());
     let writer_cancel = CancellationToken::new();
     let lease_task = tokio::spawn(lease::keep(db.clone(), lease_state, lease_cancel.clone()));
     let background = TaskTracker::new();
-    spawn_background(&background, &background_cancel, config, &services, &door, lease);
-    let state = state(config, services, door, stopping.clone())?;
+    spawn_background(&background, &background_cancel, &services, &door, lease);
+    let state = state(config, services, stopping.clone())?;
     Ok(Running {
         addr,
         db,
         hub,
+        registration,
         server: serve(listener, state, stopping.clone()),
         stopping,
         writer: tokio::spawn(writer.run(writer_cancel.clone())),
@@ -149,7 +157,6 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
 fn spawn_background(
     tracker: &TaskTracker,
     cancel: &CancellationToken,
-    config: &Config,
     services: &Services,
     door: &Door,
     lease: watch::Receiver<Option<lease::Held>>,
@@ -161,29 +168,20 @@ fn spawn_background(
         tracker.spawn(hub.clone().listen_to_others(cancel.clone()));
     }
     let changed: Arc<Notify> = Arc::clone(&services.changed);
-    tracker.spawn(progress::run(feed.clone(), clock.clone(), changed, lease, cancel.clone()));
+    tracker.spawn(progress::run(feed.clone(), clock.clone(), changed, lease.clone(), cancel.clone()));
     tracker.spawn(hydrate::run(feed.clone(), door.clone(), clock.clone(), cancel.clone()));
-    if let Some(url) = config.public_webhook_url.clone() {
-        tracker.spawn(registration::keep(door.clone(), url, cancel.clone()));
-    }
+    tracker.spawn(registration::keep(services.registration.clone(), door.clone(), lease, cancel.clone()));
 }
 
-fn state(
-    config: &Config,
-    services: Services,
-    door: Door,
-    stopping: CancellationToken,
-) -> anyhow::Result<HttpState> {
+fn state(config: &Config, services: Services, stopping: CancellationToken) -> anyhow::Result<HttpState> {
     let secrets = Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?;
     Ok(HttpState {
         schema: graphql::schema(services.clone()),
         ingest: services.ingest.clone(),
         rejected: Arc::new(Keeper::new(services.db.clone(), Limits::SERVER)),
         services,
-        door,
         secrets: Arc::new(secrets),
         origins: config.cors_origins.clone().into(),
-        public_webhook_url: config.public_webhook_url.as_deref().map(Arc::from),
         stopping,
     })
 }
@@ -227,6 +225,12 @@ impl Running {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// The registration of our webhook URL.
+    #[must_use]
+    pub fn registration(&self) -> &Registration {
+        &self.registration
     }
 
     /// Stops from the top down: no new requests, what was accepted is written, messages under way get

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use async_graphql::{Context, Interface, Result, SDLExportOptions, SchemaBuilder};
 use tokio::sync::Notify;
 
-use crate::{clock::Clock, db::Db, feed::Hub, reservations::Ingest};
+use crate::{
+    clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration, reservations::Ingest,
+};
 
 pub mod broadcast;
 pub mod errors;
@@ -48,6 +50,8 @@ pub struct Services {
     pub ingest: Ingest,
     /// The time.
     pub clock: Clock,
+    /// The registration of our webhook URL.
+    pub registration: Registration,
     /// Wakes the sender.
     pub woken: Arc<Notify>,
     /// Wakes the teller of progress.

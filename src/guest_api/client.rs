@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::retry_after;
@@ -74,7 +74,7 @@ pub struct GuestRecord {
 }
 
 /// An answer to be passed on as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassedOn {
     /// HTTP status.
     pub status: u16,
@@ -119,11 +119,19 @@ impl GuestApi {
 
     /// `POST /webhooks/register`, answered as it came.
     pub async fn register(&self, webhook_url: &str) -> Outcome<PassedOn> {
-        let Some(url) = self.url(&["webhooks", "register"]) else {
+        self.passed_on(Method::POST, "register", webhook_url).await
+    }
+
+    /// `DELETE /webhooks/unregister`, answered as it came.
+    pub async fn unregister(&self, webhook_url: &str) -> Outcome<PassedOn> {
+        self.passed_on(Method::DELETE, "unregister", webhook_url).await
+    }
+
+    async fn passed_on(&self, method: Method, call: &str, webhook_url: &str) -> Outcome<PassedOn> {
+        let Some(url) = self.url(&["webhooks", call]) else {
             return Outcome::NotFound;
         };
-        let (head, body) = match self.send(Method::POST, url, Some(json!({ "url": webhook_url })), None).await
-        {
+        let (head, body) = match self.send(method, url, Some(json!({ "url": webhook_url })), None).await {
             Ok(answer) => answer,
             Err(outcome) => return outcome.retyped(),
         };

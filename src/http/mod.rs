@@ -6,6 +6,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, Method, header},
+    middleware,
     routing::{get, post},
 };
 use tokio_util::sync::CancellationToken;
@@ -13,12 +14,12 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
     graphql::{Schema, Services},
-    guest_api::Door,
     reservations::{ingest::Ingest, rejected::Keeper},
 };
 
 mod answer;
 mod body;
+mod deliveries;
 mod graphql;
 mod health;
 mod origin;
@@ -40,14 +41,10 @@ pub struct HttpState {
     pub ingest: Ingest,
     /// Where webhooks go that can't be applied.
     pub rejected: Arc<Keeper>,
-    /// The way to the provider.
-    pub door: Door,
     /// What webhooks must carry.
     pub secrets: Arc<Secrets>,
     /// Origins whose pages may call us.
     pub origins: Arc<[String]>,
-    /// The URL the provider posts to.
-    pub public_webhook_url: Option<Arc<str>>,
     /// Cancelled when the server stops: streams end, and whoever waits for a broadcast is answered.
     pub stopping: CancellationToken,
 }
@@ -55,8 +52,9 @@ pub struct HttpState {
 /// Every route.
 pub fn router(state: HttpState) -> Router {
     let cors = cors(&state.origins);
+    let count = middleware::from_fn_with_state(state.services.registration.clone(), deliveries::count);
     let routes = Router::new()
-        .route("/webhooks", post(webhooks::receive))
+        .route("/webhooks", post(webhooks::receive).route_layer(count))
         .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/api/reservations", get(rest::reservations::list))
         .route("/api/events", get(rest::events::stream))

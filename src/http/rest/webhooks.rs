@@ -1,7 +1,5 @@
 //! `POST /api/webhooks/register`: asks the provider to post to us; its answer is passed on.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     extract::State,
@@ -10,35 +8,23 @@ use axum::{
 };
 
 use crate::{
-    guest_api::{Lane, Outcome, PassedOn},
+    guest_api::{PassedOn, registration::AskError},
     http::{HttpState, answer::Refusal},
 };
 
-/// How long the Guest API may keep us waiting, its answer or its limit.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// Registers our webhook URL.
+/// Registers our webhook URL, and keeps it registered.
 pub(in crate::http) async fn register(State(state): State<HttpState>) -> Result<Response, Refusal> {
-    let Some(url) = state.public_webhook_url.clone() else {
-        return Err(Refusal::bad_request("PUBLIC_WEBHOOK_URL is not set"));
-    };
-    let bad_gateway =
-        |reason: String| Refusal::new(StatusCode::BAD_GATEWAY, format!("the Guest API {reason}"));
-    let call = state.door.call(Lane::Urgent, |api| async move { api.register(&url).await });
-    let Ok(outcome) = tokio::time::timeout(PATIENCE, call).await else {
-        return Err(Refusal::unavailable("the Guest API says to come back later", 15));
-    };
-    match outcome {
-        Outcome::Done(answer) => Ok(passed_on(answer)),
-        Outcome::Limited { wait } => {
-            let seconds = u16::try_from(wait.as_secs().max(1)).unwrap_or(u16::MAX);
-            Err(Refusal::unavailable("the Guest API says to come back later", seconds))
-        }
-        Outcome::NotFound => Err(bad_gateway("has no such route".to_owned())),
-        Outcome::Refused { reason }
-        | Outcome::Unauthorized { reason }
-        | Outcome::Retry { reason }
-        | Outcome::Ambiguous { reason } => Err(bad_gateway(format!("did not answer: {reason}"))),
+    let answer = state.services.registration.ask(true).await;
+    answer.map(passed_on).map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &AskError) -> Refusal {
+    match error {
+        AskError::NotConfigured => Refusal::bad_request(error.to_string()),
+        AskError::NotYet => Refusal::unavailable(error.to_string(), 15),
+        AskError::Overtaken => Refusal::new(StatusCode::CONFLICT, error.to_string()),
+        AskError::Failed(_) => Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()),
+        AskError::Database(error) => Refusal::internal(error),
     }
 }
 
