@@ -10,9 +10,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Interface, Result, SDLExportOptions, SchemaBuilder};
 use tokio::sync::Notify;
 
-use crate::{
-    clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration, reservations::Ingest,
-};
+use crate::{clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration, reservations::Ingest};
 
 pub mod broadcast;
 pub mod errors;
@@ -24,6 +22,7 @@ pub mod message;
 pub mod mutation;
 pub mod paging;
 pub mod query;
+pub mod registration;
 pub mod reservation;
 pub mod scalars;
 pub mod subscription;

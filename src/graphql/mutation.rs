@@ -12,6 +12,7 @@ use super::{
     errors::{self, UserError, UserErrorCode as Code},
     filter::ReservationFilter,
     ids,
+    registration::{self, WebhookRegistrationPayload},
     scalars::DateTime,
     services,
     webhook::{self, WebhookRetryInput, WebhookRetryPayload},
@@ -114,6 +115,16 @@ impl Mutation {
         #[graphql(desc = "Which broadcast.")] input: BroadcastCancelInput,
     ) -> Option<Result<BroadcastCancelPayload>> {
         Some(stop(ctx, &input.broadcast_id).await)
+    }
+
+    /// Registers this server's webhook URL with the Guest API.
+    async fn webhook_register(&self, ctx: &Context<'_>) -> Option<Result<WebhookRegistrationPayload>> {
+        Some(registration::ask(ctx, true).await)
+    }
+
+    /// Takes this server's webhook URL off the Guest API's list, and keeps it off until `webhookRegister`.
+    async fn webhook_unregister(&self, ctx: &Context<'_>) -> Option<Result<WebhookRegistrationPayload>> {
+        Some(registration::ask(ctx, false).await)
     }
 
     /// Tries to apply a rejected webhook again.

@@ -7,6 +7,7 @@ use super::{
     broadcast::{Broadcast, BroadcastConnection},
     filter::{ReservationFilter, ReservationOrder},
     paging::PageArgs,
+    registration::WebhookRegistration,
     reservation::{Reservation, ReservationConnection},
     webhook::RejectedWebhookConnection,
 };
@@ -64,6 +65,11 @@ impl Query {
     ) -> Option<Result<BroadcastConnection>> {
         let args = PageArgs { after, before, first, last };
         Some(BroadcastConnection::read(ctx, &args).await)
+    }
+
+    /// The webhook registration, null when no public URL is configured.
+    async fn webhook_registration(&self, ctx: &Context<'_>) -> Option<Result<WebhookRegistration>> {
+        WebhookRegistration::find(ctx).await.transpose()
     }
 
     /// Webhooks that could not be applied, newest first.
