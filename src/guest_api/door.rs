@@ -19,7 +19,7 @@ use super::{
 /// What a call is for. Earlier lanes are not held up by later ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// A person waits for it, in whichever process.
+    /// A person waits for it.
     Urgent,
     /// The webhook registration.
     Registration,
@@ -111,7 +111,7 @@ impl Door {
     /// A permit, or when to ask again: at an instant, or when one is given back.
     pub fn try_enter(&self, lane: Lane) -> Result<Permit, Option<Instant>> {
         let now = Instant::now();
-        if lane != Lane::Urgent && !is_held(&self.lease, now) {
+        if !is_held(&self.lease, now) {
             return Err(None);
         }
         let mut pacer = self.inner.lock();
@@ -132,9 +132,8 @@ impl Permit {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let now = Instant::now();
-        let held = self.lane == Lane::Urgent || is_held(&self.lease, now);
         // This permit's own place is taken already, so only the gate matters.
-        held && !matches!(self.inner.lock().verdict(now, Lane::Urgent), Verdict::At(_))
+        is_held(&self.lease, now) && !matches!(self.inner.lock().verdict(now, Lane::Urgent), Verdict::At(_))
     }
 
     /// Gives the permit back with what the provider answered.
@@ -201,12 +200,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_the_lease_only_a_person_gets_through() {
+    async fn nobody_gets_through_without_the_lease() {
         let (door, state) = door(4);
-        for lane in [Lane::Registration, Lane::Broadcast, Lane::Bulk] {
+        for lane in [Lane::Urgent, Lane::Registration, Lane::Broadcast, Lane::Bulk] {
             assert!(door.try_enter(lane).is_err(), "{lane:?}");
         }
-        assert!(door.try_enter(Lane::Urgent).is_ok());
         let mut waiting = by_hand(door.enter(Lane::Broadcast));
         assert!(waiting.poll().is_none());
         state.send_replace(Some(held(1)));
