@@ -3,7 +3,13 @@
 //! Stores write their SQL once, with `$1` placeholders, which both databases take. What differs is
 //! here: how an instant is bound, how a write transaction begins, and who may hold one.
 
-use std::{sync::Arc, time::Duration};
+mod failure;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
@@ -17,6 +23,8 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub use failure::Failure;
 
 /// Where the database is and how many connections may be open.
 #[derive(Clone, Debug)]
@@ -52,12 +60,26 @@ impl Db {
             let one = PgConnection::connect(url).await;
             one.map_err(|error| DbErr::Conn(RuntimeErr::Internal(error.to_string())))?.close().await.ok();
         }
-        let mut options = ConnectOptions::new(settings.url.expose_secret().to_owned());
+        Self::open(url, settings.pool_max, None).await
+    }
+
+    /// Opens a SQLite file of our own, through one connection; made if it is not there.
+    pub async fn open_file(path: &Path) -> Result<Self, DbErr> {
+        Self::open("sqlite://file?mode=rwc", 1, Some(path.to_owned())).await
+    }
+
+    /// A path is given as it is: in a URL some of its characters would mean something else.
+    async fn open(url: &str, pool_max: u32, path: Option<PathBuf>) -> Result<Self, DbErr> {
+        let mut options = ConnectOptions::new(url);
         options
-            .max_connections(settings.pool_max)
+            .max_connections(pool_max)
             .acquire_timeout(Duration::from_secs(3))
             .sqlx_logging(false)
-            .map_sqlx_sqlite_opts(|sqlite| {
+            .map_sqlx_sqlite_opts(move |sqlite| {
+                let sqlite = match &path {
+                    Some(path) => sqlite.filename(path),
+                    None => sqlite,
+                };
                 // FULL: a commit is on disk when it returns, as with PostgreSQL.
                 sqlite
                     .journal_mode(SqliteJournalMode::Wal)
