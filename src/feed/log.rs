@@ -20,6 +20,10 @@ use crate::db::{self, Bind, Db, WriteTx};
 /// strangers do not.
 const FEED_LOCK: i64 = 0x62_6573_7479;
 
+/// How long to wait for it, in milliseconds. Whoever has given up waiting by then must not leave a
+/// connection behind that still waits.
+const FEED_LOCK_WAIT: &str = "4000";
+
 /// Changes a statement; 100 rows of six values stay far below every limit on placeholders.
 const APPEND_CHUNK: usize = 100;
 
@@ -151,7 +155,9 @@ impl Feed {
     pub async fn begin(&self) -> Result<FeedTx, DbErr> {
         let tx = self.db.begin_write().await?;
         if self.db.backend() == DbBackend::Postgres {
-            db::execute(tx.conn(), "SELECT pg_advisory_xact_lock($1)", [FEED_LOCK.into()]).await?;
+            // The wait is set first: what is selected is worked out for each row of what it is selected from.
+            let lock = "SELECT pg_advisory_xact_lock($1) FROM set_config('lock_timeout', $2, TRUE)";
+            db::execute(tx.conn(), lock, [FEED_LOCK.into(), FEED_LOCK_WAIT.into()]).await?;
         }
         Ok(FeedTx { tx, committed: self.committed.clone(), appended: false })
     }
