@@ -1,8 +1,14 @@
 //! Logs: to standard error, so that what a command prints stays alone on standard output.
+//!
+//! What is measured is in [`metrics`].
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+
+pub mod metrics;
+
+pub use self::metrics::Metrics;
 
 /// Starts logging. `RUST_LOG` chooses what is said; left out: our own news and others' warnings.
 /// A filter that can't be read is an error.

@@ -1,0 +1,118 @@
+//! What is measured, told in Prometheus' text form.
+//!
+//! Each app has a recorder of its own and keeps the handles it made, so several apps in one process do
+//! not count together, and counting costs no look-up.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use ::metrics::{Counter, Gauge, Histogram, with_local_recorder};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+const WEBHOOKS: &str = "besty_webhooks_total";
+const BATCH_EVENTS: &str = "besty_ingest_batch_events";
+const SECONDS: &str = "besty_ingest_seconds";
+const WAITING: &str = "besty_spool_waiting";
+const IN_USE: &str = "besty_spool_in_use";
+
+/// How often samples are put into their buckets when nobody asks for them.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What the app measures; cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+    /// From arrival to answer, of events that were to be applied.
+    pub ingest_seconds: Histogram,
+    /// Events a transaction of the writer.
+    pub ingest_batch_events: Histogram,
+    spool_waiting: Gauge,
+    spool_in_use: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Result<Self, BuildError> {
+        let batch = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+        let seconds = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(BATCH_EVENTS.to_owned()), &batch)?
+            .set_buckets_for_metric(Matcher::Full(SECONDS.to_owned()), &seconds)?
+            .build_recorder();
+        let handle = recorder.handle();
+        Ok(with_local_recorder(&recorder, || {
+            ::metrics::describe_counter!(WEBHOOKS, "Webhooks answered, by result");
+            ::metrics::describe_histogram!(BATCH_EVENTS, "Events a transaction of the writer");
+            ::metrics::describe_histogram!(SECONDS, "From the arrival of an event to its answer");
+            ::metrics::describe_gauge!(WAITING, "Events in the spool that wait to be applied");
+            ::metrics::describe_gauge!(IN_USE, "1 while the database is away or events wait in the spool");
+            (
+                ::metrics::histogram!(SECONDS),
+                ::metrics::histogram!(BATCH_EVENTS),
+                ::metrics::gauge!(WAITING),
+                ::metrics::gauge!(IN_USE),
+            )
+        }))
+        .map(|(ingest_seconds, ingest_batch_events, spool_waiting, spool_in_use)| Self {
+            recorder: Arc::new(recorder),
+            handle,
+            ingest_seconds,
+            ingest_batch_events,
+            spool_waiting,
+            spool_in_use,
+        })
+    }
+
+    /// How many webhooks had this result.
+    pub fn webhooks(&self, result: &'static str) -> Counter {
+        with_local_recorder(&*self.recorder, || ::metrics::counter!(WEBHOOKS, "result" => result))
+    }
+
+    /// Everything, as text; with how many events wait in the spool, and whether it is in use.
+    #[must_use]
+    pub fn render(&self, waiting: u64, in_use: bool) -> String {
+        self.spool_waiting.set(u32::try_from(waiting).unwrap_or(u32::MAX));
+        self.spool_in_use.set(u8::from(in_use));
+        self.handle.render()
+    }
+
+    /// Keeps samples from piling up, until dropped.
+    pub async fn upkeep(self) {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            self.handle.run_upkeep();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_apps_do_not_count_together() {
+        let (one, other) = (Metrics::new().unwrap(), Metrics::new().unwrap());
+        one.webhooks("applied").increment(2);
+        one.ingest_batch_events.record(3);
+        one.ingest_seconds.record(0.004);
+        let told = one.render(7, true);
+        for line in [
+            "besty_webhooks_total{result=\"applied\"} 2",
+            "besty_ingest_batch_events_bucket{le=\"4\"} 1",
+            "besty_ingest_seconds_bucket{le=\"0.005\"} 1",
+            "besty_spool_waiting 7",
+            "besty_spool_in_use 1",
+        ] {
+            assert!(told.contains(line), "{line} in {told}");
+        }
+        assert!(!other.render(0, false).contains("applied"));
+    }
+}
