@@ -26,9 +26,14 @@ use crate::{
     },
     http::{self, HttpState, Secrets},
     reservations::{
-        hydrate, ingest,
+        Availability,
+        drain::Drain,
+        hydrate,
+        ingest::{self, Ingest},
         rejected::{Keeper, Limits},
+        spool::{Spool, SpoolWriter},
     },
+    telemetry::Metrics,
 };
 
 /// How long requests may take to end once the server stops.
@@ -56,14 +61,64 @@ pub struct Running {
     registration: Registration,
     stopping: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
-    writer: JoinHandle<()>,
-    writer_cancel: CancellationToken,
+    intake: Intake,
     sender: JoinHandle<()>,
     sender_cancel: CancellationToken,
     lease: JoinHandle<()>,
     lease_cancel: CancellationToken,
     background: TaskTracker,
     background_cancel: CancellationToken,
+}
+
+/// What takes events in behind [`Ingest`].
+#[derive(Debug)]
+struct Intake {
+    writer: JoinHandle<()>,
+    writer_cancel: CancellationToken,
+    drain: JoinHandle<()>,
+    drain_cancel: CancellationToken,
+    spool: SpoolWriter,
+    availability: Availability,
+}
+
+impl Intake {
+    async fn start(
+        config: &Config,
+        feed: &Feed,
+        clock: &Clock,
+        rejected: &Arc<Keeper>,
+        metrics: &Metrics,
+    ) -> (Ingest, Self) {
+        let (spool, spool_writer) = Spool::start(config.spool_path.clone(), config.spool_max_bytes).await;
+        let (availability, clock) = (Availability::default(), clock.clone());
+        let drain = Drain::new(
+            spool.clone(),
+            availability.clone(),
+            Arc::clone(rejected),
+            feed.clone(),
+            clock.clone(),
+        );
+        let (ingest, writer) = ingest::new(feed.clone(), clock, spool, availability.clone(), metrics.clone());
+        let (writer_cancel, drain_cancel) = (CancellationToken::new(), CancellationToken::new());
+        let intake = Self {
+            writer: tokio::spawn(writer.run(writer_cancel.clone())),
+            writer_cancel,
+            drain: tokio::spawn(drain.run(drain_cancel.clone())),
+            drain_cancel,
+            spool: spool_writer,
+            availability,
+        };
+        (ingest, intake)
+    }
+
+    /// What was accepted is written, or kept in the spool for the next start.
+    async fn stop(self) {
+        self.writer_cancel.cancel();
+        log_end("writer", self.writer.await.map(|()| None));
+        self.drain_cancel.cancel();
+        log_end("drain", self.drain.await.map(|()| None));
+        log_end("spool", self.spool.stop().await.map(|()| None));
+    }
 }
 
 /// An HTTP client as the app uses it: no redirects, which would turn a POST into a GET.
@@ -104,7 +159,8 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
     let db = open_database(config).await?;
     let feed = Feed::open(db.clone(), outside.rng.random()).await?;
     let hub = Hub::open(feed.clone()).await?;
-    let (ingest, writer) = ingest::new(feed.clone(), outside.clock.clone());
+    let (metrics, rejected) = (Metrics::new()?, Arc::new(Keeper::new(db.clone(), Limits::SERVER)));
+    let (ingest, intake) = Intake::start(config, &feed, &outside.clock, &rejected, &metrics).await;
     let (lease_state, lease) = watch::channel(None);
     let api = GuestApi::new(outside.http, config.guest_api_base_url.clone(), outside.clock.clone());
     let door = Door::new(api, config.broadcast_concurrency, lease.clone());
@@ -131,11 +187,11 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
         lease: lease.clone(),
     };
     let (lease_cancel, background_cancel) = (CancellationToken::new(), CancellationToken::new());
-    let writer_cancel = CancellationToken::new();
     let lease_task = tokio::spawn(lease::keep(db.clone(), lease_state, lease_cancel.clone()));
     let background = TaskTracker::new();
+    background.spawn(background_cancel.clone().run_until_cancelled_owned(metrics.clone().upkeep()));
     spawn_background(&background, &background_cancel, &services, &door, lease);
-    let state = state(config, services, stopping.clone())?;
+    let state = state(config, services, (rejected, metrics), stopping.clone())?;
     Ok(Running {
         addr,
         db,
@@ -143,8 +199,7 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
         registration,
         server: serve(listener, state, stopping.clone()),
         stopping,
-        writer: tokio::spawn(writer.run(writer_cancel.clone())),
-        writer_cancel,
+        intake,
         sender: tokio::spawn(sender.run(sender_cancel.clone())),
         sender_cancel,
         lease: lease_task,
@@ -173,13 +228,19 @@ fn spawn_background(
     tracker.spawn(registration::keep(services.registration.clone(), door.clone(), lease, cancel.clone()));
 }
 
-fn state(config: &Config, services: Services, stopping: CancellationToken) -> anyhow::Result<HttpState> {
+fn state(
+    config: &Config,
+    services: Services,
+    (rejected, metrics): (Arc<Keeper>, Metrics),
+    stopping: CancellationToken,
+) -> anyhow::Result<HttpState> {
     let secrets = Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?;
     Ok(HttpState {
         schema: graphql::schema(services.clone()),
         ingest: services.ingest.clone(),
-        rejected: Arc::new(Keeper::new(services.db.clone(), Limits::SERVER)),
+        rejected,
         services,
+        metrics,
         secrets: Arc::new(secrets),
         origins: config.cors_origins.clone().into(),
         stopping,
@@ -233,13 +294,15 @@ impl Running {
         &self.registration
     }
 
-    /// Stops from the top down: no new requests, what was accepted is written, messages under way get
-    /// their results, and the lease is given back.
+    /// Stops from the top down: no new requests, what was accepted is written or spooled, messages under
+    /// way get their results, and the lease is given back.
     pub async fn stop(self) {
         self.stopping.cancel();
         log_end("server", self.server.await.map(Result::err));
-        self.writer_cancel.cancel();
-        log_end("writer", self.writer.await.map(|()| None));
+        if self.intake.availability.is_away() {
+            tokio::spawn(give_up(self.db.clone()));
+        }
+        self.intake.stop().await;
         self.sender_cancel.cancel();
         log_end("sender", self.sender.await.map(|()| None));
         self.background_cancel.cancel();
@@ -251,6 +314,14 @@ impl Running {
         if let Err(error) = self.db.close().await {
             tracing::warn!(%error, "the database connections were not closed");
         }
+    }
+}
+
+/// While the database is away, the parts would wait for a connection one after the other, and in vain.
+async fn give_up(db: Db) {
+    tokio::time::sleep(DRAIN).await;
+    if let Err(error) = db.close().await {
+        tracing::debug!(%error, "the database connections were not closed");
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Config {
     pub database: DatabaseSettings,
     /// Where events are kept while the database is away (`SPOOL_PATH`).
     pub spool_path: PathBuf,
+    /// How much is kept there at most (`SPOOL_MAX_BYTES`).
+    pub spool_max_bytes: u64,
     /// Secrets that webhooks may carry (`WEBHOOK_SECRET`), never empty.
     pub webhook_secrets: Vec<SecretString>,
     /// The provider (`GUEST_API_BASE_URL`), without a slash at the end.
@@ -69,6 +71,7 @@ impl Config {
                 pool_max: env.number("DB_POOL_MAX", 20, 2..=10_000)?,
             },
             spool_path: env.text("SPOOL_PATH", &format!("besty-spool-{port}.db"))?.into(),
+            spool_max_bytes: env.number("SPOOL_MAX_BYTES", 1 << 30, 0..=1 << 50)?,
             webhook_secrets: webhook_secrets(&env)?,
             guest_api_base_url: guest_api_base_url(&env)?,
             public_webhook_url: env
@@ -282,6 +285,7 @@ mod tests {
         assert_eq!(config.database.url.expose_secret(), "sqlite://besty.db?mode=rwc");
         assert_eq!(config.database.pool_max, 20);
         assert_eq!(config.spool_path.to_str().unwrap(), "besty-spool-3000.db");
+        assert_eq!(config.spool_max_bytes, 1_073_741_824);
         assert_eq!(config.webhook_secrets[0].expose_secret(), WELL_KNOWN_SECRET);
         assert_eq!(config.guest_api_base_url, "http://localhost:3001");
         assert_eq!(config.public_webhook_url, None);
@@ -324,6 +328,7 @@ mod tests {
             ("DB_PORT", "0"),
             ("DB_POOL_MAX", "1"),
             ("SPOOL_PATH", " "),
+            ("SPOOL_MAX_BYTES", "1 GiB"),
             ("WEBHOOK_SECRET", ""),
             ("WEBHOOK_SECRET", " , "),
             ("WEBHOOK_SECRET", "own, whsec_"),

@@ -19,4 +19,5 @@ mod registration;
 mod rejected;
 mod replicas;
 mod rest;
+mod spool;
 mod webhooks;

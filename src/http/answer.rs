@@ -16,6 +16,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// The status it is told with.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// With a status of its own.
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), retry_after: None }

@@ -1,9 +1,14 @@
-//! Whether the server lives, and whether it can serve.
+//! Whether the server lives, whether it can serve, and what it measures.
 
-use axum::{Json, extract::State};
+use std::time::Duration;
+
+use axum::{Json, extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 
 use super::{HttpState, answer::Refusal};
+
+/// How long the database may take to answer.
+const PING: Duration = Duration::from_secs(1);
 
 /// `GET /api/health`, kept for existing clients.
 pub(super) async fn health() -> Json<Value> {
@@ -15,16 +20,41 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the database answers too.
-pub(super) async fn ready(State(state): State<HttpState>) -> Result<&'static str, Refusal> {
+/// `GET /readyz`: events can be taken, by the database or, which is said, by the spool.
+pub(super) async fn ready(State(state): State<HttpState>) -> Result<String, Refusal> {
     if state.stopping.is_cancelled() {
         return Err(Refusal::unavailable("stopping", 1));
     }
-    match state.services.db.pool().ping().await {
-        Ok(()) => Ok("ready\n"),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            Err(Refusal::unavailable("the database does not answer", 1))
+    let spool = state.ingest.spool();
+    let waiting = spool.usage().borrow().waiting;
+    match (answers(&state).await, waiting) {
+        (true, 0) => Ok("ready\n".to_owned()),
+        (true, _) => Ok(format!("ready; spool in use, waiting: {waiting}\n")),
+        (false, _) if spool.can_take() => {
+            Ok(format!("ready; the database is away; spool in use, waiting: {waiting}\n"))
         }
+        (false, _) => Err(Refusal::unavailable("neither the database nor the spool is available", 1)),
     }
+}
+
+/// Whether the database answers. Known to be away, it is not asked.
+async fn answers(state: &HttpState) -> bool {
+    if state.ingest.is_database_away() {
+        return false;
+    }
+    match tokio::time::timeout(PING, state.services.db.pool().ping()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the database does not answer");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// `GET /metrics`, for Prometheus.
+pub(super) async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
+    let waiting = state.ingest.spool().usage().borrow().waiting;
+    let in_use = waiting > 0 || state.ingest.is_database_away();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(waiting, in_use))
 }

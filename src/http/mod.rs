@@ -15,6 +15,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::{
     graphql::{Schema, Services},
     reservations::{ingest::Ingest, rejected::Keeper},
+    telemetry::Metrics,
 };
 
 mod answer;
@@ -41,6 +42,8 @@ pub struct HttpState {
     pub ingest: Ingest,
     /// Where webhooks go that can't be applied.
     pub rejected: Arc<Keeper>,
+    /// What is measured.
+    pub metrics: Metrics,
     /// What webhooks must carry.
     pub secrets: Arc<Secrets>,
     /// Origins whose pages may call us.
@@ -63,6 +66,7 @@ pub fn router(state: HttpState) -> Router {
         .route("/api/health", get(health::health))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
         .merge(pages::routes())
         // Handlers that take a body read it themselves, with a limit of their own.
         .layer(DefaultBodyLimit::disable())

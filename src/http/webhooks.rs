@@ -18,38 +18,52 @@ use super::{HttpState, answer::Refusal, body};
 use crate::reservations::{
     batch::Applied,
     event::{self, Parsed},
+    ingest::{IngestError, Taken},
 };
 
 /// How long a sender waits for a body to be kept that it will be told is wrong anyhow.
 const KEEPING: Duration = Duration::from_secs(2);
 
-/// Takes one event.
+/// Takes one event, and counts it by what it was answered.
 pub(super) async fn receive(
     State(state): State<HttpState>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
+    let taken = take(&state, &headers, body).await;
+    let result = match &taken {
+        Ok(result) => result,
+        Err(refusal) => match refusal.status() {
+            StatusCode::UNAUTHORIZED => "unauthorized",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            _ => "rejected",
+        },
+    };
+    state.metrics.webhooks(result).increment(1);
+    taken.map(|result| Json(json!({ "ok": true, "result": result })))
+}
+
+async fn take(state: &HttpState, headers: &HeaderMap, body: Body) -> Result<&'static str, Refusal> {
     // Read before anything is refused, so that the sender gets its answer.
     let body = body::read(body).await;
     let now = state.services.clock.now();
-    if !state.secrets.admit(&headers, body.as_deref().ok(), now) {
+    if !state.secrets.admit(headers, body.as_deref().ok(), now) {
         let message = "X-Webhook-Secret, or webhook-signature: missing or wrong";
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
     }
     let body = body?;
-    let result = match event::parse(&body) {
-        Err(error) => return Err(reject(&state, &body, error.to_string(), now).await),
-        Ok(Parsed::Ignored) => "ignored",
-        Ok(Parsed::Event(event)) => {
-            let applied = state.ingest.apply(*event).await;
-            match applied.map_err(|error| Refusal::unavailable(error.to_string(), 1))? {
-                Applied::Applied => "applied",
-                Applied::Stale => "stale",
-                Applied::Duplicate => "duplicate",
-            }
-        }
-    };
-    Ok(Json(json!({ "ok": true, "result": result })))
+    match event::parse(&body) {
+        Err(error) => Err(reject(state, &body, error.to_string(), now).await),
+        Ok(Parsed::Ignored) => Ok("ignored"),
+        Ok(Parsed::Event(event)) => match state.ingest.apply(*event).await {
+            Ok(Taken::Written(Applied::Applied)) => Ok("applied"),
+            Ok(Taken::Written(Applied::Stale)) => Ok("stale"),
+            Ok(Taken::Written(Applied::Duplicate)) => Ok("duplicate"),
+            Ok(Taken::Queued) => Ok("queued"),
+            Err(error @ IngestError::Refused) => Err(reject(state, &body, error.to_string(), now).await),
+            Err(error @ IngestError::Unavailable) => Err(Refusal::unavailable(error.to_string(), 1)),
+        },
+    }
 }
 
 /// Keeps a body that is wrong, and answers why it is. The answer is the same when it can't be kept.

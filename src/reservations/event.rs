@@ -108,7 +108,8 @@ pub struct GuestFields {
 }
 
 /// An event that fits the `reservations` table. No text in it holds a NUL; lengths are in characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Serialised, it is what the spool keeps; it comes back as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationEvent {
     /// 1 to 50 characters, not blank.
     pub reservation_id: String,

@@ -1,69 +1,164 @@
 //! The writer: queue -> batch -> one transaction -> an answer for each.
 //!
 //! One task writes. It takes what queued while its last commit ran, so that a batch is as large as
-//! the load makes it and an idle server answers at once. Nobody is answered before the commit.
+//! the load makes it and an idle server answers at once. Nobody is told "applied" before the commit.
+//!
+//! What can't be written now is kept in the spool, and answered once it is on disk there: while the
+//! database is known to be away at once, else when the writer finds out, or when the deadline of a
+//! request has passed. An event whose deadline passed in the queue may be both spooled and applied:
+//! the order makes the second time a duplicate.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ReservationEvent,
-    batch::{self, Applied},
+    attempt::{Availability, Fate, Table},
+    batch::Applied,
+    spool::{Spool, SpoolError},
 };
-use crate::{clock::Clock, feed::Feed};
+use crate::{clock::Clock, feed::Feed, telemetry::Metrics};
 
 /// Events a transaction.
 const BATCH: usize = 256;
 /// Events that may wait.
 const QUEUE: usize = 4_096;
+/// How long a request waits for the database; the source drops slow receivers.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// How long a transaction may take. Shorter than the deadline, so that the writer tells requests that
+/// the database is away before they have to find out one by one.
+const LIMIT: Duration = Duration::from_millis(1_500);
+/// How long the spool may take to keep an event.
+const KEEP: Duration = Duration::from_secs(2);
 
-/// Why an event was not applied. It may be sent again.
-#[derive(Debug, Error)]
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is in the table, or was outrun.
+    Written(Applied),
+    /// It is in the spool, and will be applied.
+    Queued,
+}
+
+/// Why an event was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IngestError {
-    /// The database did not take the batch.
-    #[error("the database is not available")]
-    Database,
-    /// The server is stopping.
-    #[error("the server is stopping")]
-    Stopping,
+    /// The database does not take what no check caught. Sent again, it is refused again.
+    #[error("reservation: the database does not take one of the values")]
+    Refused,
+    /// Neither the database nor the spool takes it now.
+    #[error("neither the database nor the spool is available")]
+    Unavailable,
 }
 
 /// The way in; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ingest {
     queue: mpsc::Sender<Job>,
+    spool: Spool,
+    availability: Availability,
     clock: Clock,
+    metrics: Metrics,
 }
 
 /// The writing end of the queue.
 #[derive(Debug)]
 pub struct Writer {
     queue: mpsc::Receiver<Job>,
-    feed: Feed,
-    clock: Clock,
+    spool: Spool,
+    availability: Availability,
+    table: Table,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
 struct Job {
     event: ReservationEvent,
-    answer: oneshot::Sender<Result<Applied, IngestError>>,
+    answer: Answer,
 }
+
+type Answer = oneshot::Sender<Result<Taken, IngestError>>;
 
 /// The queue and its writer.
 #[must_use]
-pub fn new(feed: Feed, clock: Clock) -> (Ingest, Writer) {
-    let (sender, receiver) = mpsc::channel(QUEUE);
-    (Ingest { queue: sender, clock: clock.clone() }, Writer { queue: receiver, feed, clock })
+pub fn new(
+    feed: Feed,
+    clock: Clock,
+    spool: Spool,
+    availability: Availability,
+    metrics: Metrics,
+) -> (Ingest, Writer) {
+    let (queue, receiver) = mpsc::channel(QUEUE);
+    let table = Table { feed, clock: clock.clone(), limit: LIMIT, halve_unclear: false };
+    let writer = Writer {
+        queue: receiver,
+        spool: spool.clone(),
+        availability: availability.clone(),
+        table,
+        metrics: metrics.clone(),
+    };
+    (Ingest { queue, spool, availability, clock, metrics }, writer)
 }
 
 impl Ingest {
-    /// Applies an event; answers after the commit. An event without a timestamp is stamped now.
-    pub async fn apply(&self, mut event: ReservationEvent) -> Result<Applied, IngestError> {
+    /// Takes an event; answers when it is safe. An event without a timestamp is stamped now.
+    pub async fn apply(&self, mut event: ReservationEvent) -> Result<Taken, IngestError> {
+        let started = Instant::now();
         event.timestamp.get_or_insert_with(|| self.clock.now());
+        let taken = self.take(event).await;
+        self.metrics.ingest_seconds.record(started.elapsed());
+        taken
+    }
+
+    async fn take(&self, event: ReservationEvent) -> Result<Taken, IngestError> {
+        if self.availability.is_away() {
+            return keep(&self.spool, &event).await;
+        }
         let (answer, result) = oneshot::channel();
-        self.queue.send(Job { event, answer }).await.map_err(|_| IngestError::Stopping)?;
-        result.await.map_err(|_| IngestError::Stopping)?
+        let job = Job { event: event.clone(), answer };
+        let written = async {
+            self.queue.send(job).await.ok()?;
+            result.await.ok()
+        };
+        match tokio::time::timeout(DEADLINE, written).await {
+            Ok(Some(result)) => result,
+            // Too slow, or the writer has stopped.
+            Ok(None) | Err(_) => keep(&self.spool, &event).await,
+        }
+    }
+
+    /// Whether the database is away, as far as the writer knows.
+    #[must_use]
+    pub fn is_database_away(&self) -> bool {
+        self.availability.is_away()
+    }
+
+    /// Where events are kept when the database does not take them.
+    #[must_use]
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+}
+
+async fn keep_and_answer(spool: &Spool, event: &ReservationEvent, answer: Answer) {
+    let kept = keep(spool, event).await;
+    let _ = answer.send(kept);
+}
+
+async fn keep(spool: &Spool, event: &ReservationEvent) -> Result<Taken, IngestError> {
+    match tokio::time::timeout(KEEP, spool.append(event)).await {
+        Ok(Ok(())) => Ok(Taken::Queued),
+        Ok(Err(SpoolError::Full | SpoolError::Broken)) | Err(_) => {
+            tracing::error!(reservation = event.reservation_id, "an event could be kept nowhere");
+            Err(IngestError::Unavailable)
+        }
     }
 }
 
@@ -83,18 +178,48 @@ impl Writer {
             if taken == 0 {
                 return;
             }
-            let (events, answers): (Vec<_>, Vec<_>) =
-                jobs.drain(..).map(|job| (job.event, job.answer)).unzip();
-            let results = batch::apply(&self.feed, &events, self.clock.now()).await;
-            if let Err(error) = &results {
-                tracing::error!(%error, events = events.len(), "a batch of events was not applied");
-            }
-            for (index, answer) in answers.into_iter().enumerate() {
-                let result =
-                    results.as_ref().map(|results| results[index]).map_err(|_| IngestError::Database);
-                // A sender that hung up gets no answer; its event is applied all the same.
-                let _ = answer.send(result);
-            }
+            self.write(&mut jobs).await;
         }
     }
+
+    /// Applies a batch, and has the spool keep what was not.
+    async fn write(&self, jobs: &mut Vec<Job>) {
+        let (events, answers): (Vec<_>, Vec<_>) = jobs.drain(..).map(|job| (job.event, job.answer)).unzip();
+        let fates = self.fates(&events).await;
+        let mut kept = Vec::new();
+        for ((event, answer), fate) in events.iter().zip(answers).zip(fates) {
+            let result = match fate {
+                Fate::Written(applied) => Ok(Taken::Written(applied)),
+                Fate::Refused(reason) => Err(refused(event, &reason)),
+                Fate::Unclear(_) | Fate::Away => {
+                    kept.push(keep_and_answer(&self.spool, event, answer));
+                    continue;
+                }
+            };
+            // A sender that hung up gets no answer; its event is applied all the same.
+            let _ = answer.send(result);
+        }
+        join_all(kept).await;
+    }
+
+    async fn fates(&self, events: &[ReservationEvent]) -> Vec<Fate> {
+        if self.availability.is_away() {
+            return vec![Fate::Away; events.len()];
+        }
+        self.metrics.ingest_batch_events.record(u32::try_from(events.len()).unwrap_or(u32::MAX));
+        let fates = self.table.apply(events).await;
+        if fates.contains(&Fate::Away) {
+            self.availability.lost();
+        }
+        if let Some(Fate::Unclear(reason)) = fates.iter().find(|fate| matches!(fate, Fate::Unclear(_))) {
+            tracing::error!(reason, "a batch was not written; its events are kept in the spool");
+        }
+        fates
+    }
+}
+
+fn refused(event: &ReservationEvent, reason: &str) -> IngestError {
+    let (reservation, webhook) = (&event.reservation_id, event.webhook_id.as_deref().unwrap_or("none"));
+    tracing::error!(reservation, webhook, reason, "the database refused an event");
+    IngestError::Refused
 }

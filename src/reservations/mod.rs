@@ -1,8 +1,9 @@
 //! Flow 1, top to bottom: a webhook becomes a row, and the row a live change.
 //!
-//! [`event`] parses, [`order`] says which of two events is newer, [`ingest`] queues, [`batch`] writes, [`filter`] and
-//! [`store`] read, [`change`] is what watchers see, [`rejected`] keeps what could not be applied. What is
-//! known of guests is kept by [`guests`] and completed by [`hydrate`].
+//! [`event`] parses, [`order`] says which of two events is newer, [`ingest`] queues, [`batch`] writes; while
+//! the database is away [`spool`] keeps and [`drain`] makes up for it. [`filter`] and [`store`] read, [`change`]
+//! is what watchers see, [`rejected`] keeps what could not be applied. What is known of guests is kept by
+//! [`guests`] and completed by [`hydrate`].
 
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::reservation;
@@ -10,8 +11,10 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod attempt;
 pub mod batch;
 pub mod change;
+pub mod drain;
 pub mod event;
 pub mod filter;
 pub mod guests;
@@ -19,8 +22,10 @@ pub mod hydrate;
 pub mod ingest;
 pub mod order;
 pub mod rejected;
+pub mod spool;
 pub mod store;
 
+pub use attempt::Availability;
 pub use event::{GuestFields, ReservationEvent, Status};
 pub use filter::ReservationFilter;
 pub use ingest::Ingest;

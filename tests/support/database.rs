@@ -4,6 +4,8 @@ use besty::db::{DatabaseSettings, Db};
 use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 
+use super::proxy::Proxy;
+
 /// A database that one test has for itself.
 #[derive(Debug)]
 pub struct TestDb {
@@ -29,6 +31,13 @@ impl TestDb {
         admin.close().await.unwrap();
         let (base, _) = server.rsplit_once('/').unwrap();
         Self { url: format!("{base}/{name}"), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same, reached through a proxy that can be cut.
+    pub async fn postgres_behind_proxy() -> (Self, Proxy) {
+        let direct = Self::postgres().await;
+        let (proxy, url) = Proxy::before(&direct.url);
+        (Self { url, ..direct }, proxy)
     }
 
     /// What `DATABASE_URL` is to be.

@@ -1,0 +1,234 @@
+//! Events kept in a local SQLite file while the database is away or too slow.
+//!
+//! [`Spool::append`] answers once the event is on disk: one task writes what waits in one commit, so a
+//! sync is shared by all who wait for it. [`super::drain`] applies what is kept and deletes it after the
+//! commit. So an event may be applied twice, which the order makes a duplicate, and is never lost.
+
+mod file;
+
+use std::{path::PathBuf, sync::Arc};
+
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinError, JoinHandle},
+};
+use tokio_util::sync::CancellationToken;
+
+pub use self::file::Usage;
+pub(super) use self::file::Waiting;
+use self::file::{SpoolFile, size};
+use super::ReservationEvent;
+
+/// Events a commit.
+const BATCH: usize = 512;
+/// Events that may wait for one.
+const QUEUE: usize = 1_024;
+
+/// Why an event is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SpoolError {
+    /// It holds as much as it may.
+    #[error("the spool is full")]
+    Full,
+    /// The file can't be used.
+    #[error("the spool can't be written")]
+    Broken,
+}
+
+/// The way into the file; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    file: Arc<SpoolFile>,
+    max_bytes: u64,
+    queue: mpsc::Sender<Keep>,
+}
+
+/// The task that writes the file.
+#[derive(Debug)]
+pub struct SpoolWriter {
+    file: Arc<SpoolFile>,
+    task: JoinHandle<()>,
+    cancel: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Keep {
+    event: String,
+    answer: oneshot::Sender<Result<(), SpoolError>>,
+}
+
+impl Spool {
+    /// Opens the file, making it if need be, counts what an earlier run left, and starts to write. A file
+    /// that can't be used is no reason not to start: it is said, and tried again when it is needed.
+    pub async fn start(path: PathBuf, max_bytes: u64) -> (Self, SpoolWriter) {
+        let file = Arc::new(SpoolFile::open(path).await);
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let spool = Self { file: Arc::clone(&file), max_bytes, queue };
+        let cancel = CancellationToken::new();
+        let task = tokio::spawn(run(Arc::clone(&file), max_bytes, receiver, cancel.clone()));
+        (spool, SpoolWriter { file, task, cancel })
+    }
+
+    /// Keeps an event, which must have been stamped; answers when it is on disk.
+    pub async fn append(&self, event: &ReservationEvent) -> Result<(), SpoolError> {
+        let event = serde_json::to_string(event).map_err(|_| SpoolError::Broken)?;
+        let (answer, result) = oneshot::channel();
+        self.queue.send(Keep { event, answer }).await.map_err(|_| SpoolError::Broken)?;
+        result.await.map_err(|_| SpoolError::Broken)?
+    }
+
+    /// How full the file is; changes wake.
+    #[must_use]
+    pub fn usage(&self) -> watch::Receiver<Usage> {
+        self.file.usage().subscribe()
+    }
+
+    /// Whether an event would be kept now, as far as is known.
+    #[must_use]
+    pub fn can_take(&self) -> bool {
+        let usage = *self.file.usage().borrow();
+        !usage.is_broken && usage.bytes < self.max_bytes
+    }
+
+    /// What is in it, for whoever empties it.
+    pub(super) fn file(&self) -> &SpoolFile {
+        &self.file
+    }
+}
+
+impl SpoolWriter {
+    /// Writes what waits, takes nothing more, and closes the file.
+    pub async fn stop(self) -> Result<(), JoinError> {
+        self.cancel.cancel();
+        let ended = self.task.await;
+        self.file.close().await;
+        ended
+    }
+}
+
+/// Writes what is appended until cancelled; what waits by then is still written.
+async fn run(
+    file: Arc<SpoolFile>,
+    max_bytes: u64,
+    mut queue: mpsc::Receiver<Keep>,
+    cancel: CancellationToken,
+) {
+    loop {
+        let mut waiting = Vec::new();
+        let taken = tokio::select! {
+            biased;
+            taken = queue.recv_many(&mut waiting, BATCH) => taken,
+            () = cancel.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                continue;
+            }
+        };
+        if taken == 0 {
+            return;
+        }
+        keep(&file, max_bytes, waiting).await;
+    }
+}
+
+/// One commit; what does not fit is refused.
+async fn keep(file: &SpoolFile, max_bytes: u64, waiting: Vec<Keep>) {
+    let mut bytes = file.usage().borrow().bytes;
+    let (kept, refused): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|keep| {
+        let fits = bytes + size(&keep.event) <= max_bytes;
+        bytes += if fits { size(&keep.event) } else { 0 };
+        fits
+    });
+    answer(refused, Err(SpoolError::Full));
+    if !kept.is_empty() {
+        let events: Vec<_> = kept.iter().map(|keep| keep.event.as_str()).collect();
+        let written = file.insert(&events).await;
+        answer(kept, written);
+    }
+}
+
+fn answer(kept: Vec<Keep>, result: Result<(), SpoolError>) {
+    for keep in kept {
+        // Whoever no longer waits has hung up; the event is kept all the same.
+        let _ = keep.answer.send(result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use serde_json::json;
+
+    use super::*;
+    use crate::reservations::event::{self, Parsed};
+
+    fn event(n: usize) -> ReservationEvent {
+        let body = json!({
+            "event": "reservation.updated", "timestamp": "2026-03-01T22:33:06.252001Z", "webhookId": "wh \u{1f600}",
+            "data": {
+                "reservationId": format!("res_{n}"), "propertyId": "p", "guestId": "g", "status": "cancelled",
+                "checkIn": "0001-01-01", "checkOut": "9999-12-31", "numGuests": i32::MAX,
+                "totalAmount": "-99999999.90", "currency": "USD", "guest": { "firstName": "A\"\\\n" },
+            },
+        });
+        match event::parse(body.to_string().as_bytes()) {
+            Ok(Parsed::Event(event)) => *event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn read(waiting: &[Waiting]) -> Vec<ReservationEvent> {
+        waiting.iter().map(|waiting| serde_json::from_str(&waiting.event).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn events_come_back_as_they_were_and_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("odd %41?#name.db");
+        let (spool, writer) = Spool::start(path.clone(), 1 << 20).await;
+        let events: Vec<_> = (0..1_000).map(event).collect();
+        let kept = join_all(events.iter().map(|event| spool.append(event))).await;
+        assert!(kept.iter().all(Result::is_ok));
+        writer.stop().await.unwrap();
+        assert_eq!(spool.append(&event(0)).await, Err(SpoolError::Broken), "it has ended");
+        assert!(path.exists(), "a path is not a URL");
+
+        let (spool, writer) = Spool::start(path, 1 << 20).await;
+        assert_eq!(spool.usage().borrow().waiting, 1_000);
+        let waiting = spool.file().waiting_after(0, 2_000).await.unwrap();
+        assert_eq!(read(&waiting), events);
+        assert_eq!(read(&waiting)[0].total_amount.to_string(), "-99999999.90");
+        spool.file().forget(&waiting.iter().collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(*spool.usage().borrow(), Usage::default());
+        writer.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_until_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = serde_json::to_string(&event(1)).unwrap().len() as u64;
+        let (spool, writer) = Spool::start(folder.path().join("spool.db"), 2 * one).await;
+        assert_eq!(spool.append(&event(1)).await, Ok(()));
+        assert!(spool.can_take());
+        assert_eq!(spool.append(&event(2)).await, Ok(()));
+        assert_eq!(spool.append(&event(3)).await, Err(SpoolError::Full));
+        assert!(!spool.can_take());
+        let waiting = spool.file().waiting_after(0, 10).await.unwrap();
+        spool.file().forget(&[&waiting[0]]).await.unwrap();
+        assert_eq!(spool.append(&event(3)).await, Ok(()));
+        writer.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_could_not_be_opened_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("later").join("spool.db");
+        let (spool, writer) = Spool::start(path.clone(), 1 << 20).await;
+        assert!(!spool.can_take());
+        assert_eq!(spool.append(&event(1)).await, Err(SpoolError::Broken));
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        assert_eq!(spool.append(&event(1)).await, Ok(()));
+        assert!(spool.can_take());
+        writer.stop().await.unwrap();
+    }
+}
