@@ -113,6 +113,6 @@ mod tests {
         ] {
             assert!(told.contains(line), "{line} in {told}");
         }
-        assert!(!other.render(0, false).contains("applied"));
+        assert!(!other.render(0, false).contains("result="));
     }
 }
