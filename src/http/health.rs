@@ -6,6 +6,7 @@ use axum::{Json, extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 
 use super::{HttpState, answer::Refusal};
+use crate::telemetry::Readings;
 
 /// How long the database may take to answer.
 const PING: Duration = Duration::from_secs(1);
@@ -55,6 +56,12 @@ async fn answers(state: &HttpState) -> bool {
 /// `GET /metrics`, for Prometheus.
 pub(super) async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
     let waiting = state.ingest.spool().usage().borrow().waiting;
-    let in_use = waiting > 0 || state.ingest.is_database_away();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(waiting, in_use))
+    let registration = &state.services.registration;
+    let readings = Readings {
+        spool_waiting: waiting,
+        spool_in_use: waiting > 0 || state.ingest.is_database_away(),
+        failures_in_a_row: registration.deliveries().failures_in_a_row(),
+        registration_gaps: registration.gaps_found(),
+    };
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(readings))
 }

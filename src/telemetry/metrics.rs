@@ -15,6 +15,8 @@ const BATCH_EVENTS: &str = "besty_ingest_batch_events";
 const SECONDS: &str = "besty_ingest_seconds";
 const WAITING: &str = "besty_spool_waiting";
 const IN_USE: &str = "besty_spool_in_use";
+const FAILURES: &str = "besty_webhook_failures_in_a_row";
+const GAPS: &str = "besty_registration_gaps_total";
 
 /// How often samples are put into their buckets when nobody asks for them.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -30,6 +32,21 @@ pub struct Metrics {
     pub ingest_batch_events: Histogram,
     spool_waiting: Gauge,
     spool_in_use: Gauge,
+    failures_in_a_row: Gauge,
+    registration_gaps: Counter,
+}
+
+/// What is read when somebody asks, instead of being counted as it happens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readings {
+    /// Events that wait in the spool.
+    pub spool_waiting: u64,
+    /// Whether the database is away or events wait.
+    pub spool_in_use: bool,
+    /// Webhooks answered otherwise than 200 since the last 200.
+    pub failures_in_a_row: u32,
+    /// Times this process found that the provider had dropped our webhook URL.
+    pub registration_gaps: u64,
 }
 
 impl fmt::Debug for Metrics {
@@ -53,21 +70,28 @@ impl Metrics {
             ::metrics::describe_histogram!(BATCH_EVENTS, "Events a transaction of the writer");
             ::metrics::describe_histogram!(SECONDS, "From the arrival of an event to its answer");
             ::metrics::describe_gauge!(WAITING, "Events in the spool that wait to be applied");
+            ::metrics::describe_gauge!(FAILURES, "Webhooks answered otherwise than 200 since the last 200");
+            ::metrics::describe_counter!(GAPS, "Times the Guest API had dropped the webhook URL");
             ::metrics::describe_gauge!(IN_USE, "1 while the database is away or events wait in the spool");
             (
                 ::metrics::histogram!(SECONDS),
                 ::metrics::histogram!(BATCH_EVENTS),
                 ::metrics::gauge!(WAITING),
                 ::metrics::gauge!(IN_USE),
+                (::metrics::gauge!(FAILURES), ::metrics::counter!(GAPS)),
             )
         }))
-        .map(|(ingest_seconds, ingest_batch_events, spool_waiting, spool_in_use)| Self {
-            recorder: Arc::new(recorder),
-            handle,
-            ingest_seconds,
-            ingest_batch_events,
-            spool_waiting,
-            spool_in_use,
+        .map(|(ingest_seconds, ingest_batch_events, spool_waiting, spool_in_use, registration)| {
+            Self {
+                recorder: Arc::new(recorder),
+                handle,
+                ingest_seconds,
+                ingest_batch_events,
+                spool_waiting,
+                spool_in_use,
+                failures_in_a_row: registration.0,
+                registration_gaps: registration.1,
+            }
         })
     }
 
@@ -76,11 +100,13 @@ impl Metrics {
         with_local_recorder(&*self.recorder, || ::metrics::counter!(WEBHOOKS, "result" => result))
     }
 
-    /// Everything, as text; with how many events wait in the spool, and whether it is in use.
+    /// Everything, as text.
     #[must_use]
-    pub fn render(&self, waiting: u64, in_use: bool) -> String {
-        self.spool_waiting.set(u32::try_from(waiting).unwrap_or(u32::MAX));
-        self.spool_in_use.set(u8::from(in_use));
+    pub fn render(&self, readings: Readings) -> String {
+        self.spool_waiting.set(u32::try_from(readings.spool_waiting).unwrap_or(u32::MAX));
+        self.spool_in_use.set(u8::from(readings.spool_in_use));
+        self.failures_in_a_row.set(readings.failures_in_a_row);
+        self.registration_gaps.absolute(readings.registration_gaps);
         self.handle.render()
     }
 
@@ -103,16 +129,20 @@ mod tests {
         one.webhooks("applied").increment(2);
         one.ingest_batch_events.record(3);
         one.ingest_seconds.record(0.004);
-        let told = one.render(7, true);
+        let readings =
+            Readings { spool_waiting: 7, spool_in_use: true, failures_in_a_row: 2, registration_gaps: 1 };
+        let told = one.render(readings);
         for line in [
             "besty_webhooks_total{result=\"applied\"} 2",
             "besty_ingest_batch_events_bucket{le=\"4\"} 1",
             "besty_ingest_seconds_bucket{le=\"0.005\"} 1",
             "besty_spool_waiting 7",
             "besty_spool_in_use 1",
+            "besty_webhook_failures_in_a_row 2",
+            "besty_registration_gaps_total 1",
         ] {
             assert!(told.contains(line), "{line} in {told}");
         }
-        assert!(!other.render(0, false).contains("result="));
+        assert!(!other.render(Readings::default()).contains("result="));
     }
 }

@@ -22,12 +22,10 @@ impl Deliveries {
         if ok {
             if self.failures.load(Ordering::Relaxed) != 0 {
                 self.failures.store(0, Ordering::Relaxed);
-                report(0);
             }
             return;
         }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        report(failures);
         if failures == WARN_AT {
             tracing::warn!(
                 failures,
@@ -50,10 +48,6 @@ impl Deliveries {
             micros => DateTime::from_timestamp_micros(micros),
         }
     }
-}
-
-fn report(failures: u32) {
-    metrics::gauge!("besty_webhook_failures_in_a_row").set(f64::from(failures));
 }
 
 #[cfg(test)]

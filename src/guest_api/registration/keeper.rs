@@ -173,7 +173,7 @@ impl Keeper {
         let listed = urls.iter().any(|url| decide::is_same(url, &self.url));
         let seen = store::saw(self.db(), &self.url, epoch, listed, self.registration.now()).await?;
         if let Some(since) = seen.gap_since {
-            metrics::counter!("besty_registration_gaps_total").increment(1);
+            self.registration.found_gap();
             tracing::warn!(url = %self.url, %since, "the Guest API dropped the webhook URL; events may have been missed");
         }
         if seen.appeared {

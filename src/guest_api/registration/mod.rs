@@ -6,7 +6,13 @@
 //! and waits for its answer ([`Registration::ask`]). All processes of a database are to be given the
 //! same URL. [`decide`] is pure, [`store`] is the SQL.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
@@ -41,6 +47,8 @@ struct Inner {
     clock: Clock,
     url: Option<String>,
     deliveries: Deliveries,
+    /// Gaps that this process found.
+    gaps_found: AtomicU64,
     /// A request was left in the row.
     asked: Notify,
     /// An answer was.
@@ -105,7 +113,8 @@ impl Registration {
     #[must_use]
     pub fn new(db: Db, clock: Clock, url: Option<String>, stopping: CancellationToken) -> Self {
         let (deliveries, asked, answered) = (Deliveries::default(), Notify::new(), Notify::new());
-        Self(Arc::new(Inner { db, clock, url, deliveries, asked, answered, stopping }))
+        let gaps_found = AtomicU64::new(0);
+        Self(Arc::new(Inner { db, clock, url, deliveries, gaps_found, asked, answered, stopping }))
     }
 
     /// How our answers look to the provider.
@@ -136,6 +145,16 @@ impl Registration {
                 last_event_at: row.last_event_at.max(here),
             },
         }))
+    }
+
+    /// How many gaps this process found since it started.
+    #[must_use]
+    pub fn gaps_found(&self) -> u64 {
+        self.0.gaps_found.load(Ordering::Relaxed)
+    }
+
+    fn found_gap(&self) {
+        self.0.gaps_found.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The latest gaps, newest first.
