@@ -9,3 +9,4 @@ mod support;
 
 mod ingest;
 mod load;
+mod outage;
