@@ -1,18 +1,26 @@
 //! The SQL of broadcasts and their messages. Every change of a state names the state it leaves.
+//!
+//! What is read in pages is in [`lists`].
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{broadcast, broadcast_recipient};
+use entity::broadcast;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
-use super::{Broadcast, BroadcastStatus, Message, MessageState, SuspensionReason, start::StartInput};
+use super::{Broadcast, BroadcastStatus, MessageState, SuspensionReason, start::StartInput};
 use crate::{
     db::{self, Bind, Db},
     feed::log::HEAD_SQL,
-    keyset::{Key, Keyset, Page, PageRequest},
     reservations::ReservationFilter,
+};
+
+mod lists;
+
+pub use lists::{
+    broadcast_key, broadcasts_keyset, count, exists_beyond, failures, finished_between, message_key,
+    messages, messages_condition, messages_keyset, page,
 };
 
 /// The time over which the rate of sending is taken, and the results that are looked at for it.
@@ -474,116 +482,6 @@ pub async fn send_rate(
     Ok(rate)
 }
 
-/// The order of the list of broadcasts: newest first.
-#[must_use]
-pub fn broadcasts_keyset() -> Keyset {
-    Keyset {
-        name: "broadcasts",
-        value: "created_at".to_owned(),
-        id: "id",
-        descending: true,
-        bind_value: Box::new(|text, bind| Some(bind.push_instant(text.parse::<DateTime<Utc>>().ok()?))),
-        bind_id: |text, bind| Some(bind.push(text.parse::<Uuid>().ok()?.to_string())),
-    }
-}
-
-/// The key of a broadcast in that list.
-#[must_use]
-pub fn broadcast_key(broadcast: &Broadcast) -> Key {
-    Key { value: broadcast.created_at.to_rfc3339(), id: broadcast.id.to_string() }
-}
-
-/// A page of broadcasts.
-pub async fn page(db: &Db, request: &PageRequest) -> Result<Page<Broadcast>, DbErr> {
-    let mut bind = Bind::new(db.backend());
-    let sql = broadcasts_keyset().page_sql("SELECT * FROM broadcasts", "TRUE", request, &mut bind);
-    let rows = db::query_all(db.pool(), sql, bind.into_values()).await?;
-    Ok(request.cut(rows.iter().map(broadcast_of).collect::<Result<_, _>>()?))
-}
-
-/// How many broadcasts there are.
-pub async fn count(db: &Db) -> Result<i64, DbErr> {
-    let row = db::query_one(db.pool(), "SELECT COUNT(*) AS n FROM broadcasts", []).await?;
-    row.map_or(Ok(0), |row| row.try_get("", "n"))
-}
-
-/// The order of the messages of a broadcast: by guest.
-#[must_use]
-pub fn messages_keyset() -> Keyset {
-    Keyset {
-        name: "messages",
-        value: "guest_id".to_owned(),
-        id: "guest_id",
-        descending: false,
-        bind_value: Box::new(|text, bind| Some(bind.push(text))),
-        bind_id: |text, bind| Some(bind.push(text)),
-    }
-}
-
-/// The key of a message in that list.
-#[must_use]
-pub fn message_key(message: &Message) -> Key {
-    Key { value: message.guest_id.clone(), id: message.guest_id.clone() }
-}
-
-/// A page of the messages of a broadcast, those in `states` if given.
-pub async fn messages(
-    db: &Db,
-    id: Uuid,
-    states: Option<&[MessageState]>,
-    request: &PageRequest,
-) -> Result<Page<Message>, DbErr> {
-    let mut bind = Bind::new(db.backend());
-    let condition = messages_condition(id, states, &mut bind);
-    let select = "SELECT * FROM broadcast_recipients";
-    let sql = messages_keyset().page_sql(select, &condition, request, &mut bind);
-    let rows = db::query_all(db.pool(), sql, bind.into_values()).await?;
-    Ok(request.cut(rows.iter().map(message_of).collect::<Result<_, _>>()?))
-}
-
-/// A condition over `broadcast_recipients`: the messages of one broadcast, in some states.
-pub fn messages_condition(id: Uuid, states: Option<&[MessageState]>, bind: &mut Bind) -> String {
-    let mut condition = format!("broadcast_id = {}", bind.push(id.to_string()));
-    if let Some(states) = states {
-        condition.push_str(" AND ");
-        condition.push_str(&bind.any_of("state", states.iter().map(|state| state.as_str())));
-    }
-    condition
-}
-
-/// Messages whose final result has a number in `(after, up_to]`, in the order of the results.
-pub async fn finished_between(db: &Db, id: Uuid, after: i64, up_to: i64) -> Result<Vec<Message>, DbErr> {
-    let sql = "SELECT * FROM broadcast_recipients WHERE broadcast_id = $1 AND finished_seq > $2 \
-               AND finished_seq <= $3 ORDER BY finished_seq";
-    let rows = db::query_all(db.pool(), sql, [id.to_string().into(), after.into(), up_to.into()]).await?;
-    rows.iter().map(message_of).collect()
-}
-
-/// The first messages that failed for good or are uncertain, by guest.
-pub async fn failures(db: &Db, id: Uuid, limit: u32) -> Result<Vec<Message>, DbErr> {
-    let request = PageRequest { limit, ..PageRequest::default() };
-    Ok(messages(db, id, Some(&[MessageState::Failed, MessageState::Uncertain]), &request).await?.rows)
-}
-
-/// Whether anything lies beyond `key` in a list of this module.
-pub async fn exists_beyond(
-    db: &Db,
-    keyset: &Keyset,
-    table: &str,
-    condition: impl FnOnce(&mut Bind) -> String,
-    key: &Key,
-    backward: bool,
-) -> Result<bool, DbErr> {
-    let mut bind = Bind::new(db.backend());
-    let condition = condition(&mut bind);
-    let sql = keyset.exists_sql(table, &condition, key, backward, &mut bind);
-    Ok(db::query_one(db.pool(), sql, bind.into_values()).await?.is_some())
-}
-
 fn broadcast_of(row: &QueryResult) -> Result<Broadcast, DbErr> {
     broadcast::Model::from_query_result(row, "")?.try_into()
-}
-
-fn message_of(row: &QueryResult) -> Result<Message, DbErr> {
-    broadcast_recipient::Model::from_query_result(row, "")?.try_into()
 }
