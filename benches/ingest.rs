@@ -126,13 +126,14 @@ fn psql(url: &str, sql: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// One request, complete. Events of one reservation have rising timestamps, so each is applied.
+/// One request, complete. Events of one reservation have rising timestamps, all of them later than what
+/// pgbench writes, so each is applied.
 fn request(n: usize, clock: &AtomicUsize, guest: &str) -> Vec<u8> {
     let tick = clock.fetch_add(1, Ordering::Relaxed);
     let (seconds, micros) = (tick / 1_000_000, tick % 1_000_000);
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     let body = format!(
-        "{{\"event\":\"reservation.updated\",\"timestamp\":\"2026-03-01T{hours:02}:{minutes:02}:{seconds:02}.{micros:06}Z\",\
+        "{{\"event\":\"reservation.updated\",\"timestamp\":\"2036-03-01T{hours:02}:{minutes:02}:{seconds:02}.{micros:06}Z\",\
          \"webhookId\":\"wh_{tick}\",\"data\":{{\"reservationId\":\"res_{n}\",\"propertyId\":\"property_{}\",\
          \"guestId\":\"guest_{}\",\"status\":\"modified\",\"checkIn\":\"2026-04-06\",\"checkOut\":\"2026-04-13\",\
          \"numGuests\":{},\"totalAmount\":1869.59,\"currency\":\"USD\"{guest}}}}}",
