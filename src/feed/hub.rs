@@ -21,6 +21,8 @@ const RING: usize = 4_096;
 const PAGE: u32 = 500;
 /// Changes handed to a watcher at once.
 const BATCH: usize = 64;
+/// How long after a read the next one begins at the earliest: under load, many commits share a read.
+const PACE: Duration = Duration::from_millis(4);
 /// How late a change may be seen when no hint came: the floor under LISTEN.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -28,6 +30,8 @@ const POLL: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Hub {
     feed: Feed,
+    /// Which process this is, for hints.
+    id: Arc<str>,
     ring: Arc<Mutex<Ring>>,
     head: watch::Sender<i64>,
     hinted: Arc<Notify>,
@@ -57,6 +61,7 @@ impl Hub {
         let ring = Ring { start: head, entries: VecDeque::new() };
         Ok(Self {
             feed,
+            id: uuid::Uuid::new_v4().to_string().into(),
             ring: Arc::new(Mutex::new(ring)),
             head: watch::Sender::new(head),
             hinted: Arc::default(),
@@ -67,6 +72,10 @@ impl Hub {
     #[must_use]
     pub fn feed(&self) -> &Feed {
         &self.feed
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// The newest position this process has read.
@@ -103,6 +112,7 @@ impl Hub {
                 }
                 Err(_) => {}
             }
+            tokio::time::sleep(PACE).await;
         }
     }
 

@@ -12,12 +12,14 @@ use super::hub::Hub;
 use crate::db;
 
 const CHANNEL: &str = "besty_changes";
+/// How long after a NOTIFY the next one is sent at the earliest: under load, many commits share one.
+const PACE: Duration = Duration::from_millis(20);
 /// How long to wait before a lost connection is opened again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
 impl Hub {
-    /// Tells other processes of this one's commits. Commits that come while a NOTIFY is under way
-    /// share the next one.
+    /// Tells other processes of this one's commits. Commits that come while a NOTIFY is under way, or
+    /// shortly after it, share the next one.
     pub async fn notify_others(self, cancel: CancellationToken) {
         let mut committed = self.feed().committed();
         loop {
@@ -26,8 +28,14 @@ impl Hub {
                 _ = committed.changed() => {}
             }
             let pool = self.feed().db().pool();
-            if let Err(error) = db::execute(pool, "SELECT pg_notify($1, '')", [CHANNEL.into()]).await {
+            if let Err(error) =
+                db::execute(pool, "SELECT pg_notify($1, $2)", [CHANNEL.into(), self.id().into()]).await
+            {
                 tracing::debug!(%error, "NOTIFY failed; other processes will poll");
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(PACE) => {}
             }
         }
     }
@@ -53,10 +61,14 @@ impl Hub {
         let pool = self.feed().db().pool().get_postgres_connection_pool();
         let mut listener = PgListener::connect_with(pool).await.map_err(connect_error)?;
         listener.listen(CHANNEL).await.map_err(connect_error)?;
+        // What was committed while nobody listened is read first.
+        self.hint();
         loop {
-            // What was committed while nobody listened is read first.
-            self.hint();
-            listener.recv().await.map_err(connect_error)?;
+            let hint = listener.recv().await.map_err(connect_error)?;
+            // Of its own commits the hub knows without.
+            if hint.payload() != self.id() {
+                self.hint();
+            }
         }
     }
 }

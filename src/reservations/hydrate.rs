@@ -22,6 +22,8 @@ use crate::{
 const BATCH: i64 = 100;
 /// How often the table is asked when no commit gave a hint.
 const POLL: Duration = Duration::from_secs(5);
+/// How long the table is left alone after nobody was due: not every commit brings a new guest.
+const PACE: Duration = Duration::from_millis(250);
 /// How long a guest whom the provider does not know is left alone.
 const MISS: TimeDelta = TimeDelta::hours(1);
 /// The longest pause after failed look-ups, in seconds.
@@ -39,6 +41,7 @@ pub async fn run(feed: Feed, door: Door, clock: Clock, cancel: CancellationToken
                 Ok(_) => continue,
                 Err(error) => tracing::warn!(%error, "guests can't be looked up; trying again"),
             }
+            tokio::time::sleep(PACE).await;
             tokio::select! {
                 _ = committed.changed() => {}
                 () = tokio::time::sleep(POLL) => {}
