@@ -235,16 +235,16 @@ fn state(
     stopping: CancellationToken,
 ) -> anyhow::Result<HttpState> {
     let secrets = Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?;
-    Ok(HttpState {
+    Ok(HttpState::new(http::Parts {
         schema: graphql::schema(services.clone()),
         ingest: services.ingest.clone(),
         rejected,
         services,
         metrics,
-        secrets: Arc::new(secrets),
-        origins: config.cors_origins.clone().into(),
+        secrets,
+        origins: config.cors_origins.clone(),
         stopping,
-    })
+    }))
 }
 
 fn serve(

@@ -1,6 +1,6 @@
 //! EDGE: HTTP in, HTTP out. No SQL and no decisions live here; every route is in one list.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::{
     Router,
@@ -31,9 +31,28 @@ mod webhooks;
 
 pub use secrets::Secrets;
 
-/// What the routes need; cheap to clone.
+/// What the routes need; cheap to clone, as is done for every request.
 #[derive(Clone)]
-pub struct HttpState {
+pub struct HttpState(Arc<Parts>);
+
+impl HttpState {
+    /// Shares the parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for HttpState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What the routes need.
+pub struct Parts {
     /// Reads, the feed, and starting broadcasts.
     pub services: Services,
     /// The schema, with the same services in it.
@@ -45,9 +64,9 @@ pub struct HttpState {
     /// What is measured.
     pub metrics: Metrics,
     /// What webhooks must carry.
-    pub secrets: Arc<Secrets>,
+    pub secrets: Secrets,
     /// Origins whose pages may call us.
-    pub origins: Arc<[String]>,
+    pub origins: Vec<String>,
     /// Cancelled when the server stops: streams end, and whoever waits for a broadcast is answered.
     pub stopping: CancellationToken,
 }

@@ -66,7 +66,7 @@ async fn socket(state: HttpState, parts: &mut Parts) -> Result<Response, Respons
     let upgrade =
         WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)?;
     Ok(upgrade.protocols([name]).on_upgrade(move |socket| async move {
-        let serve = GraphQLWebSocket::new(socket, state.schema, protocol).serve();
+        let serve = GraphQLWebSocket::new(socket, state.schema.clone(), protocol).serve();
         tokio::select! {
             () = serve => {}
             () = state.stopping.cancelled() => {}
