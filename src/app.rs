@@ -73,7 +73,7 @@ pub struct Running {
 /// What takes events in behind [`Ingest`].
 #[derive(Debug)]
 struct Intake {
-    writer: JoinHandle<()>,
+    writers: Vec<JoinHandle<()>>,
     writer_cancel: CancellationToken,
     drain: JoinHandle<()>,
     drain_cancel: CancellationToken,
@@ -98,10 +98,14 @@ impl Intake {
             feed.clone(),
             clock.clone(),
         );
-        let (ingest, writer) = ingest::new(feed.clone(), clock, spool, availability.clone(), metrics.clone());
+        let (ingest, writers) =
+            ingest::new(feed.clone(), clock, spool, availability.clone(), metrics.clone());
         let (writer_cancel, drain_cancel) = (CancellationToken::new(), CancellationToken::new());
         let intake = Self {
-            writer: tokio::spawn(writer.run(writer_cancel.clone())),
+            writers: writers
+                .into_iter()
+                .map(|writer| tokio::spawn(writer.run(writer_cancel.clone())))
+                .collect(),
             writer_cancel,
             drain: tokio::spawn(drain.run(drain_cancel.clone())),
             drain_cancel,
@@ -114,7 +118,9 @@ impl Intake {
     /// What was accepted is written, or kept in the spool for the next start.
     async fn stop(self) {
         self.writer_cancel.cancel();
-        log_end("writer", self.writer.await.map(|()| None));
+        for writer in self.writers {
+            log_end("writer", writer.await.map(|()| None));
+        }
         self.drain_cancel.cancel();
         log_end("drain", self.drain.await.map(|()| None));
         log_end("spool", self.spool.stop().await.map(|()| None));

@@ -68,7 +68,7 @@ impl Config {
             cors_origins: cors_origins(&env)?,
             database: DatabaseSettings {
                 url: database_url(&env)?.into(),
-                pool_max: env.number("DB_POOL_MAX", 20, 2..=10_000)?,
+                pool_max: env.number("DB_POOL_MAX", 20, 3..=10_000)?,
             },
             spool_path: env.text("SPOOL_PATH", &format!("besty-spool-{port}.db"))?.into(),
             spool_max_bytes: env.number("SPOOL_MAX_BYTES", 1 << 30, 0..=1 << 50)?,

@@ -39,6 +39,8 @@ pub struct DatabaseSettings {
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: DatabaseConnection,
+    /// PostgreSQL: connections for [`Db::batches`].
+    batches: Option<DatabaseConnection>,
     /// SQLite has one writer at a time. Waiting here is fair and wakes at once; waiting in SQLite is
     /// polling.
     sqlite_writer: Option<Arc<Mutex<()>>>,
@@ -60,42 +62,37 @@ impl Db {
             let one = PgConnection::connect(url).await;
             one.map_err(|error| DbErr::Conn(RuntimeErr::Internal(error.to_string())))?.close().await.ok();
         }
-        Self::open(url, settings.pool_max, None).await
+        if url.starts_with("sqlite:") {
+            return Ok(Self::new(open(url, settings.pool_max, None).await?, None));
+        }
+        let for_batches = if settings.pool_max > 4 { 2 } else { 1 };
+        let pool = open(url, settings.pool_max.saturating_sub(for_batches).max(1), None).await?;
+        let batches = open_for_batches(url, for_batches).await?;
+        Ok(Self::new(pool, Some(batches)))
     }
 
     /// Opens a SQLite file of our own, through one connection; made if it is not there.
     pub async fn open_file(path: &Path) -> Result<Self, DbErr> {
-        Self::open("sqlite://file?mode=rwc", 1, Some(path.to_owned())).await
+        Ok(Self::new(open("sqlite://file?mode=rwc", 1, Some(path.to_owned())).await?, None))
     }
 
-    /// A path is given as it is: in a URL some of its characters would mean something else.
-    async fn open(url: &str, pool_max: u32, path: Option<PathBuf>) -> Result<Self, DbErr> {
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(pool_max)
-            .acquire_timeout(Duration::from_secs(3))
-            .sqlx_logging(false)
-            .map_sqlx_sqlite_opts(move |sqlite| {
-                let sqlite = match &path {
-                    Some(path) => sqlite.filename(path),
-                    None => sqlite,
-                };
-                // FULL: a commit is on disk when it returns, as with PostgreSQL.
-                sqlite
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Full)
-                    .busy_timeout(Duration::from_secs(10))
-            })
-            .map_sqlx_postgres_opts(|postgres| postgres.application_name("besty"));
-        let pool = sea_orm::Database::connect(options).await?;
+    fn new(pool: DatabaseConnection, batches: Option<DatabaseConnection>) -> Self {
         let sqlite_writer = (pool.get_database_backend() == DbBackend::Sqlite).then(Arc::default);
-        Ok(Self { pool, sqlite_writer })
+        Self { pool, batches, sqlite_writer }
     }
 
     /// The pool, for statements of their own.
     #[must_use]
     pub fn pool(&self) -> &DatabaseConnection {
         &self.pool
+    }
+
+    /// Connections that the statements of ingest have for themselves, so that no other work holds them up.
+    /// Each statement there looks up a list of keys: what PostgreSQL plans for one list is planned once, and
+    /// never as a scan, even while it takes the tables for empty.
+    #[must_use]
+    pub fn batches(&self) -> &DatabaseConnection {
+        self.batches.as_ref().unwrap_or(&self.pool)
     }
 
     /// Which database it is.
@@ -120,8 +117,51 @@ impl Db {
 
     /// Closes every connection.
     pub async fn close(&self) -> Result<(), DbErr> {
+        if let Some(batches) = &self.batches {
+            batches.close_by_ref().await?;
+        }
         self.pool.close_by_ref().await
     }
+}
+
+/// A path is given as it is: in a URL some of its characters would mean something else.
+async fn open(url: &str, connections: u32, path: Option<PathBuf>) -> Result<DatabaseConnection, DbErr> {
+    let mut options = options(url, connections);
+    options
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            let sqlite = match &path {
+                Some(path) => sqlite.filename(path),
+                None => sqlite,
+            };
+            // FULL: a commit is on disk when it returns, as with PostgreSQL.
+            sqlite
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(10))
+        })
+        .map_sqlx_postgres_opts(|postgres| postgres.application_name("besty"));
+    sea_orm::Database::connect(options).await
+}
+
+async fn open_for_batches(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let mut options = options(url, connections);
+    options.map_sqlx_postgres_opts(|postgres| {
+        postgres.application_name("besty ingest").options([
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+            // Whoever has given up waiting for the feed lock must not leave a connection that still waits.
+            ("lock_timeout", "4s"),
+        ])
+    });
+    sea_orm::Database::connect(options).await
+}
+
+fn options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(connections).acquire_timeout(Duration::from_secs(3)).sqlx_logging(false);
+    options
 }
 
 impl WriteTx {

@@ -162,6 +162,17 @@ impl Feed {
         Ok(FeedTx { tx, committed: self.committed.clone(), appended: false })
     }
 
+    /// The key of the feed lock, for a call that takes it inside the database.
+    #[must_use]
+    pub fn lock(&self) -> i64 {
+        FEED_LOCK
+    }
+
+    /// Says that a call appended and committed.
+    pub fn appended(&self) {
+        self.committed.send_replace(());
+    }
+
     /// Changes after every commit of this process that appended something.
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<()> {

@@ -6,15 +6,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use sea_orm::DbErr;
+use sea_orm::{DbBackend, DbErr};
 
-use super::{
-    Reservation, ReservationEvent, change,
-    guests::GuestBook,
-    order::{GuestSource, Order},
-    store,
-};
-use crate::feed::Feed;
+use super::{Reservation, ReservationEvent, change, guests::GuestBook, optimistic, order::Order, store};
+use crate::feed::{Feed, NewChange};
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,33 +28,65 @@ pub async fn apply(
     events: &[ReservationEvent],
     now: DateTime<Utc>,
 ) -> Result<Vec<Applied>, DbErr> {
+    if feed.db().backend() == DbBackend::Postgres
+        && let Some(answers) = optimistic::apply(feed, events, now).await?
+    {
+        return Ok(answers);
+    }
+    apply_locked(feed, events, now).await
+}
+
+/// The same with the feed lock held from before the first read.
+async fn apply_locked(
+    feed: &Feed,
+    events: &[ReservationEvent],
+    now: DateTime<Utc>,
+) -> Result<Vec<Applied>, DbErr> {
     let mut tx = feed.begin().await?;
     let ids: BTreeSet<_> = events.iter().map(|event| event.reservation_id.as_str()).collect();
     let rows = store::by_ids(tx.conn(), &ids.into_iter().collect::<Vec<_>>()).await?;
     let guest_ids = events.iter().map(|event| event.guest_id.as_str()).collect();
     let mut guests = GuestBook::load(tx.conn(), guest_ids).await?;
-    for event in events {
-        let webhook_id = event.webhook_id.as_deref().unwrap_or_default();
-        let source = GuestSource::Event { status: event.status, webhook_id };
-        guests.learn(&event.guest_id, &event.guest, event.timestamp, source);
-    }
-
-    let before: HashMap<_, _> = rows.iter().map(|row| (row.reservation_id.as_str(), row)).collect();
-    let (newest, answers) = decide(&before, events);
-    let mut upserts = Vec::with_capacity(newest.len());
-    let mut changes = Vec::with_capacity(newest.len());
-    for event in newest {
-        let before = before.get(event.reservation_id.as_str()).copied();
-        let after = row_after(before, event, &guests, now);
-        changes.push(change::by_event(before, &after, now).map_err(|error| DbErr::Json(error.to_string()))?);
-        upserts.push(after);
-    }
-    store::write(&mut tx, &upserts, &changes).await?;
+    guests.learn_from(events);
+    let decision = Decision::new(&rows, events, &guests, now)?;
+    store::write(&mut tx, &decision.rows, &decision.changes).await?;
     guests.write(tx.conn(), now).await?;
-    let done = upserts.iter().map(|row| row.reservation_id.as_str()).collect();
+    let done = decision.rows.iter().map(|row| row.reservation_id.as_str()).collect();
     guests.project(&mut tx, &done, now).await?;
     tx.commit().await?;
-    Ok(answers)
+    Ok(decision.answers)
+}
+
+/// What a batch does, given the rows as they are.
+pub(super) struct Decision {
+    /// The answer to each event.
+    pub(super) answers: Vec<Applied>,
+    /// The rows to be written.
+    pub(super) rows: Vec<Reservation>,
+    /// The change of each of them.
+    pub(super) changes: Vec<NewChange>,
+}
+
+impl Decision {
+    /// `guests` has learned from the events.
+    pub(super) fn new(
+        present: &[Reservation],
+        events: &[ReservationEvent],
+        guests: &GuestBook,
+        now: DateTime<Utc>,
+    ) -> Result<Self, DbErr> {
+        let before: HashMap<_, _> = present.iter().map(|row| (row.reservation_id.as_str(), row)).collect();
+        let (newest, answers) = decide(&before, events);
+        let (mut rows, mut changes) = (Vec::with_capacity(newest.len()), Vec::with_capacity(newest.len()));
+        for event in newest {
+            let before = before.get(event.reservation_id.as_str()).copied();
+            let after = row_after(before, event, guests, now);
+            let change = change::by_event(before, &after, now);
+            changes.push(change.map_err(|error| DbErr::Json(error.to_string()))?);
+            rows.push(after);
+        }
+        Ok(Self { answers, rows, changes })
+    }
 }
 
 /// The newest event of each reservation that is newer than its row, in the order they came, and the

@@ -11,7 +11,7 @@ use entity::guest;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::{
-    GuestFields, Reservation, change,
+    GuestFields, Reservation, ReservationEvent, change,
     order::{GuestSource, guest_order},
     store,
 };
@@ -67,6 +67,11 @@ impl Guest {
         GuestFields { first_name, last_name, email, phone }
     }
 
+    /// There is something to write.
+    fn is_learned(&self) -> bool {
+        self.is_new || self.is_confirmed
+    }
+
     fn is_complete(&self) -> bool {
         self.fields.iter().all(|field| field.value.is_some())
     }
@@ -116,6 +121,31 @@ impl GuestBook {
         Ok(book)
     }
 
+    /// Begins with a guest as the table has them.
+    pub(super) fn know(&mut self, row: guest::Model) {
+        self.guests.insert(row.guest_id.clone(), row.into());
+    }
+
+    /// Begins guests of whom neither the table nor a reservation says anything.
+    pub(super) fn begin(&mut self, ids: &[&str]) {
+        let new = |id: &&str| ((*id).to_owned(), Guest { is_new: true, ..Guest::default() });
+        self.guests.extend(ids.iter().map(new));
+    }
+
+    /// Whether it has begun with this guest.
+    pub(super) fn knows(&self, guest_id: &str) -> bool {
+        self.guests.contains_key(guest_id)
+    }
+
+    /// Takes up what events say of their guests.
+    pub(super) fn learn_from(&mut self, events: &[ReservationEvent]) {
+        for event in events {
+            let webhook_id = event.webhook_id.as_deref().unwrap_or_default();
+            let source = GuestSource::Event { status: event.status, webhook_id };
+            self.learn(&event.guest_id, &event.guest, event.timestamp, source);
+        }
+    }
+
     /// Takes up what an event or a look-up says of a guest.
     pub(super) fn learn(
         &mut self,
@@ -139,10 +169,42 @@ impl GuestBook {
         self.guests.iter().filter(|(_, guest)| guest.is_changed).map(|(id, _)| id.as_str())
     }
 
+    /// Whether rows of a guest who was known before may differ from what is known now.
+    pub(super) fn has_changed_rows(&self) -> bool {
+        self.guests.values().any(|guest| guest.is_changed && !guest.is_new)
+    }
+
+    /// Whether there is something to write of a guest.
+    pub(super) fn is_learned(&self, guest_id: &str) -> bool {
+        self.guests.get(guest_id).is_some_and(Guest::is_learned)
+    }
+
+    /// What was learned, as `besty_apply_batch` takes it: with the version of each guest who is in the
+    /// table. None when nothing was.
+    pub(super) fn news_json(&self, versions: &HashMap<String, String>) -> Option<serde_json::Value> {
+        let news: Vec<_> = self
+            .learned()
+            .map(|(id, guest)| {
+                let [first_name, last_name, email, phone] = &guest.fields;
+                serde_json::json!({
+                    "guest_id": id, "version": versions.get(id),
+                    "first_name": first_name.value, "first_name_order": first_name.order,
+                    "last_name": last_name.value, "last_name_order": last_name.order,
+                    "email": email.value, "email_order": email.order,
+                    "phone": phone.value, "phone_order": phone.order,
+                })
+            })
+            .collect();
+        (!news.is_empty()).then(|| news.into())
+    }
+
+    fn learned(&self) -> impl Iterator<Item = (&String, &Guest)> {
+        self.guests.iter().filter(|(_, guest)| guest.is_learned())
+    }
+
     /// Writes what was learned. A new guest of whom a field is missing is due for a look-up.
     pub(super) async fn write(&self, conn: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<(), DbErr> {
-        let learned: Vec<_> =
-            self.guests.iter().filter(|(_, guest)| guest.is_new || guest.is_confirmed).collect();
+        let learned: Vec<_> = self.learned().collect();
         for chunk in learned.chunks(CHUNK) {
             let mut bind = Bind::new(conn.get_database_backend());
             let rows: Vec<_> = chunk

@@ -1,16 +1,23 @@
 //! The writer: queue -> batch -> one transaction -> an answer for each.
 //!
-//! One task writes. It takes what queued while its last commit ran, so that a batch is as large as
-//! the load makes it and an idle server answers at once. Nobody is told "applied" before the commit.
+//! A writer takes what queued while its last commit ran, so that a batch is as large as the load makes it
+//! and an idle server answers at once. Nobody is told "applied" before the commit. On PostgreSQL there are
+//! two, so that one prepares its batch while the other's commits; a guest's events all go to the same one,
+//! so that they seldom get in each other's way. That they may is [`super::optimistic`]'s to deal with.
 //!
 //! What can't be written now is kept in the spool, and answered once it is on disk there: while the
 //! database is known to be away at once, else when the writer finds out, or when the deadline of a
 //! request has passed. An event whose deadline passed in the queue may be both spooled and applied:
 //! the order makes the second time a duplicate.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::join_all;
+use sea_orm::DbBackend;
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -61,14 +68,14 @@ pub enum IngestError {
 /// The way in; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    queue: mpsc::Sender<Job>,
+    queues: Arc<[mpsc::Sender<Job>]>,
     spool: Spool,
     availability: Availability,
     clock: Clock,
     metrics: Metrics,
 }
 
-/// The writing end of the queue.
+/// The writing end of a queue.
 #[derive(Debug)]
 pub struct Writer {
     queue: mpsc::Receiver<Job>,
@@ -86,7 +93,7 @@ struct Job {
 
 type Answer = oneshot::Sender<Result<Taken, IngestError>>;
 
-/// The queue and its writer.
+/// The queues and their writers.
 #[must_use]
 pub fn new(
     feed: Feed,
@@ -94,17 +101,19 @@ pub fn new(
     spool: Spool,
     availability: Availability,
     metrics: Metrics,
-) -> (Ingest, Writer) {
-    let (queue, receiver) = mpsc::channel(QUEUE);
+) -> (Ingest, Vec<Writer>) {
+    let writers = if feed.db().backend() == DbBackend::Postgres { 2 } else { 1 };
     let table = Table { feed, clock: clock.clone(), limit: LIMIT, halve_unclear: false };
-    let writer = Writer {
-        queue: receiver,
+    let writer = |queue| Writer {
+        queue,
         spool: spool.clone(),
         availability: availability.clone(),
-        table,
+        table: table.clone(),
         metrics: metrics.clone(),
     };
-    (Ingest { queue, spool, availability, clock, metrics }, writer)
+    let (queues, ends): (Vec<_>, Vec<_>) = (0..writers).map(|_| mpsc::channel(QUEUE / writers)).unzip();
+    let writers = ends.into_iter().map(writer).collect();
+    (Ingest { queues: queues.into(), spool, availability, clock, metrics }, writers)
 }
 
 impl Ingest {
@@ -124,7 +133,7 @@ impl Ingest {
         let (answer, result) = oneshot::channel();
         let job = Job { event: event.clone(), answer };
         let written = async {
-            self.queue.send(job).await.ok()?;
+            self.queue(&event.guest_id).send(job).await.ok()?;
             result.await.ok()
         };
         match tokio::time::timeout(DEADLINE, written).await {
@@ -134,7 +143,15 @@ impl Ingest {
         }
     }
 
-    /// Whether the database is away, as far as the writer knows.
+    fn queue(&self, guest_id: &str) -> &mpsc::Sender<Job> {
+        let mut hasher = DefaultHasher::new();
+        guest_id.hash(&mut hasher);
+        let queues = self.queues.len() as u64;
+        // Below the number of queues, so it is a place among them.
+        &self.queues[usize::try_from(hasher.finish() % queues).unwrap_or_default()]
+    }
+
+    /// Whether the database is away, as far as the writers know.
     #[must_use]
     pub fn is_database_away(&self) -> bool {
         self.availability.is_away()
@@ -178,7 +195,24 @@ impl Writer {
             if taken == 0 {
                 return;
             }
+            self.gather(&mut jobs).await;
             self.write(&mut jobs).await;
+        }
+    }
+
+    /// Takes what requests that are being read right now bring, as long as they do. Those who were just
+    /// answered come back together: without this, the first of them would have a transaction of its own and
+    /// keep the others waiting. There is no timer in it: when nothing else is to be done, nothing is waited for.
+    async fn gather(&mut self, jobs: &mut Vec<Job>) {
+        let mut before = 0;
+        while jobs.len() > before && jobs.len() < BATCH {
+            before = jobs.len();
+            tokio::task::yield_now().await;
+            while jobs.len() < BATCH
+                && let Ok(job) = self.queue.try_recv()
+            {
+                jobs.push(job);
+            }
         }
     }
 

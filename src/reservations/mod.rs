@@ -20,6 +20,7 @@ pub mod filter;
 pub mod guests;
 pub mod hydrate;
 pub mod ingest;
+mod optimistic;
 pub mod order;
 pub mod rejected;
 pub mod spool;
