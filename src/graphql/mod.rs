@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::{clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration, reservations::Ingest};
 
 pub mod broadcast;
+pub mod document;
 pub mod errors;
 pub mod filter;
 pub mod follow;
