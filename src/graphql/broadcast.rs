@@ -288,6 +288,11 @@ impl BroadcastProgress {
     pub fn new(seq: i64, step: &Progress, finished: (i64, i64)) -> Self {
         Self { seq, broadcast: step.into(), finished }
     }
+
+    /// Its position in the change log.
+    pub(super) fn seq(&self) -> i64 {
+        self.seq
+    }
 }
 
 #[cfg(test)]

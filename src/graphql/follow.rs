@@ -18,11 +18,16 @@ use crate::{
 /// How long to wait before a log that could not be read is read again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The changes that touch the set of a filter.
-pub fn reservations(mut log: Watcher, filter: ReservationFilter) -> impl Stream<Item = ReservationChange> {
+/// The changes that touch the set of a filter; ends when all up to `until` were looked at.
+pub fn reservations(
+    mut log: Watcher,
+    until: Option<i64>,
+    filter: ReservationFilter,
+) -> impl Stream<Item = ReservationChange> {
+    let until = until.unwrap_or(i64::MAX);
     stream! {
-        loop {
-            for entry in next(&mut log).await {
+        while log.seq() < until {
+            for entry in next(&mut log).await.into_iter().filter(|entry| entry.seq <= until) {
                 if let Some(change) = ReservationChange::of(&entry, &filter) {
                     yield change;
                 }

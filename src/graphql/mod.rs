@@ -19,6 +19,7 @@ pub mod filter;
 pub mod follow;
 pub mod guest;
 pub mod ids;
+pub mod live;
 pub mod message;
 pub mod mutation;
 pub mod paging;
@@ -27,6 +28,7 @@ pub mod registration;
 pub mod reservation;
 pub mod scalars;
 pub mod subscription;
+pub mod told;
 pub mod webhook;
 
 #[cfg(test)]

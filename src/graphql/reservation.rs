@@ -271,6 +271,11 @@ impl ReservationChange {
         Some(Self { entry: Arc::clone(entry), transition })
     }
 
+    /// Its position in the change log.
+    pub(super) fn seq(&self) -> i64 {
+        self.entry.seq
+    }
+
     /// Decoded once a process, however many watch.
     fn change(&self) -> Result<&change::ReservationChange> {
         change::ReservationChange::of(&self.entry).ok_or_else(errors::already_logged)

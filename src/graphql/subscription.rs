@@ -4,8 +4,10 @@
 //! first event. After that only the client, the end of a broadcast or the end of the process ends a
 //! stream: while the database is away it waits, and goes on from where it was.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Result, Subscription};
-use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _, stream::BoxStream};
 
 use super::{
     Services,
@@ -15,6 +17,7 @@ use super::{
     follow, ids,
     reservation::ReservationChange,
     services,
+    told::{Begin, Told},
 };
 use crate::{
     broadcast::{progress::Progress, store},
@@ -46,8 +49,16 @@ impl Subscription {
     ) -> Result<BoxStream<'static, ReservationChange>> {
         let services = services(ctx)?;
         let filter = filter::checked(filter)?;
-        let seq = resume(services, after.as_deref()).await?.unwrap_or_else(|| services.hub.head());
-        Ok(Box::pin(follow::reservations(services.hub.watch(seq), filter)))
+        let told = Told::of(ctx);
+        let (from, until) = match told.as_deref().map(|told| &told.begin) {
+            Some(Begin::Range { from, until }) => (*from, *until),
+            begin => {
+                let seq = resume(services, begin, after.as_deref()).await?;
+                (seq.unwrap_or_else(|| services.hub.head()), None)
+            }
+        };
+        let changes = follow::reservations(services.hub.watch(from), until, filter);
+        Ok(telling(changes, told, ReservationChange::seq))
     }
 
     /// Progress of one broadcast: its present state first, then a step whenever messages finish,
@@ -59,7 +70,8 @@ impl Subscription {
         #[graphql(desc = "Newest cursor already processed.")] after: Option<String>,
     ) -> Result<BoxStream<'static, BroadcastProgress>> {
         let services = services(ctx)?;
-        let after = resume(services, after.as_deref()).await?;
+        let told = Told::of(ctx);
+        let after = resume(services, told.as_deref().map(|told| &told.begin), after.as_deref()).await?;
         let unknown = || errors::not_found("there is no such broadcast");
         let id = ids::parse_broadcast(&broadcast_id).ok_or_else(unknown)?;
         let pool = services.db.pool();
@@ -68,13 +80,33 @@ impl Subscription {
         let present = Progress::present(pool, broadcast, services.clock.now()).await;
         let present = present.map_err(|error| errors::internal(&error))?;
         let watcher = services.hub.watch(after.unwrap_or(head));
-        Ok(Box::pin(follow::broadcast(watcher, present, head, after.is_some())))
+        let steps = follow::broadcast(watcher, present, head, after.is_some());
+        Ok(telling(steps, told, BroadcastProgress::seq))
     }
 }
 
-/// The position to go on from, if a cursor was given.
-async fn resume(services: &Services, after: Option<&str>) -> Result<Option<i64>> {
-    let Some(text) = after else { return Ok(None) };
+/// Tells the transport, if it listens, the position of each event before it is resolved.
+fn telling<T: Send + 'static>(
+    events: impl Stream<Item = T> + Send + 'static,
+    told: Option<Arc<Told>>,
+    seq: fn(&T) -> i64,
+) -> BoxStream<'static, T> {
+    match told {
+        Some(told) => events.inspect(move |event| told.tell(seq(event))).boxed(),
+        None => events.boxed(),
+    }
+}
+
+/// The position to go on from, if a cursor was given. That of the transport goes before the argument.
+async fn resume(services: &Services, begin: Option<&Begin>, after: Option<&str>) -> Result<Option<i64>> {
+    let text = match begin {
+        Some(Begin::Cursor(text)) => text,
+        Some(Begin::Range { from, .. }) => return Ok(Some(*from)),
+        Some(Begin::Argument) | None => match after {
+            Some(text) => text,
+            None => return Ok(None),
+        },
+    };
     let cursor = Cursor::parse(text).map_err(errors::bad_cursor)?;
     let seq = services.hub.feed().resume(cursor).await.map_err(|error| errors::internal(&error))?;
     seq.map(Some).map_err(errors::bad_cursor)

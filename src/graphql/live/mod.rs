@@ -1,0 +1,148 @@
+//! Subscriptions that are paid for once: watchers who ask for the same share one execution and one
+//! serialisation.
+//!
+//! The same is the same document, operation name, variables (but for the cursor to begin after) and
+//! authority; there is one authority so far, so it is not in the key. A [`Watch`] is one watcher: a
+//! position, and the group it is in. What it has not taken is in the group's ring, or, when the ring
+//! has moved on, in the change log, which it then reads by an execution of its own until it has caught
+//! up. So a slow watcher costs no more than a quick one and loses nothing.
+//!
+//! What can't be shared (queries, mutations, the progress of a broadcast) goes the same way with an
+//! execution of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_graphql::{Request, ServerError, Value};
+
+use super::{
+    Schema,
+    document::{self, Operation, Position},
+};
+use crate::feed::{Cursor, Hub};
+
+mod counts;
+mod execution;
+mod group;
+mod recipe;
+mod watch;
+
+pub use counts::Counts;
+use group::Group;
+use recipe::{Key, Recipe};
+pub use watch::Watch;
+
+/// What a watcher is told.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// A response, as JSON, shared with whoever else gets it.
+    Next {
+        /// The position of the event in it; none for a query or a mutation.
+        seq: Option<i64>,
+        /// `{"data": ...}`
+        body: Arc<str>,
+    },
+    /// The request can't be run. Nothing comes after.
+    Refused(Arc<[ServerError]>),
+}
+
+/// Where operations are run and watched; cheap to clone.
+#[derive(Clone)]
+pub struct Live(Arc<Inner>);
+
+struct Inner {
+    schema: Schema,
+    hub: Hub,
+    groups: Mutex<HashMap<Arc<Key>, Arc<Group>>>,
+    counts: Arc<Counts>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("counts", self.counts()).finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    /// Nothing watched yet.
+    #[must_use]
+    pub fn new(schema: Schema, hub: Hub) -> Self {
+        Self(Arc::new(Inner { schema, hub, groups: Mutex::default(), counts: Arc::default() }))
+    }
+
+    /// How much is going on.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// The cursor of a position.
+    #[must_use]
+    pub fn cursor(&self, seq: i64) -> String {
+        self.0.hub.feed().cursor(seq).to_string()
+    }
+
+    /// What answers a request that can't be run.
+    #[must_use]
+    pub fn refuse(&self, error: ServerError) -> Watch {
+        Watch::refused(&self.0, error)
+    }
+
+    /// Runs a request. A subscription to changes that brings no cursor begins here and now.
+    #[must_use]
+    pub fn watch(&self, mut request: Request) -> Watch {
+        match document::check(&mut request) {
+            Ok(operation) => self.watch_checked(&operation, request, None),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// The same for a request that [`document::check`] has seen. `last_event_id` is a cursor that goes
+    /// before the one in the request.
+    #[must_use]
+    pub fn watch_checked(
+        &self,
+        operation: &Operation,
+        request: Request,
+        last_event_id: Option<String>,
+    ) -> Watch {
+        let variable = match operation {
+            Operation::Subscription(Position::Now) => None,
+            Operation::Subscription(Position::Variable(name)) => Some(name),
+            Operation::Subscription(Position::Field) => {
+                return Watch::alone(&self.0, request, last_event_id, true);
+            }
+            Operation::Query | Operation::Mutation | Operation::Unknown => {
+                return Watch::alone(&self.0, request, None, false);
+            }
+        };
+        let given = variable.and_then(|name| request.variables.get(name));
+        let after = match (last_event_id, given) {
+            (Some(cursor), _) => Some(cursor),
+            (None, None | Some(async_graphql::Value::Null)) => None,
+            (None, Some(Value::String(cursor))) => Some(cursor.clone()),
+            // Not a cursor at all, which executing it says.
+            (None, Some(_)) => return Watch::alone(&self.0, request, None, true),
+        };
+        match (Recipe::new(request, variable), after) {
+            (Ok(recipe), Some(cursor)) => Watch::resumed(&self.0, recipe, cursor),
+            (Ok(recipe), None) => Watch::shared(&self.0, Arc::new(recipe), self.0.hub.head()),
+            (Err(error), _) => self.refuse(error),
+        }
+    }
+}
+
+impl Inner {
+    /// The position of a cursor, if it can be resumed from.
+    async fn resume(&self, cursor: &str) -> Option<i64> {
+        let cursor = Cursor::parse(cursor).ok()?;
+        self.hub.feed().resume(cursor).await.ok()?.ok()
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashMap<Arc<Key>, Arc<Group>>> {
+        // Nothing panics while the map is half changed.
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
