@@ -19,12 +19,12 @@ use crate::{
     config::Config,
     db::{self, Db},
     feed::{Feed, Hub},
-    graphql::{self, Services},
+    graphql::{self, Services, live::Live},
     guest_api::{
         Door, GuestApi, lease,
         registration::{self, Registration},
     },
-    http::{self, HttpState, Secrets},
+    http::{self, HttpState, Secrets, Sockets},
     reservations::{
         Availability,
         drain::Drain,
@@ -241,8 +241,11 @@ fn state(
     stopping: CancellationToken,
 ) -> anyhow::Result<HttpState> {
     let secrets = Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?;
+    let schema = graphql::schema(services.clone());
     Ok(HttpState::new(http::Parts {
-        schema: graphql::schema(services.clone()),
+        live: Live::new(schema.clone(), services.hub.clone()),
+        sockets: Sockets::new(config.live),
+        schema,
         ingest: services.ingest.clone(),
         rejected,
         services,
@@ -263,10 +266,17 @@ fn serve(
             // Answers and events are small and must not wait for more.
             let _ = stream.set_nodelay(true);
         });
+        let sockets = state.sockets.clone();
         let server = axum::serve(listener, http::router(state))
             .with_graceful_shutdown(stopping.clone().cancelled_owned());
+        // A WebSocket is no longer the server's.
+        let end = async {
+            let result = std::future::IntoFuture::into_future(server).await;
+            sockets.gone().await;
+            result
+        };
         tokio::select! {
-            result = std::future::IntoFuture::into_future(server) => result,
+            result = end => result,
             () = async { stopping.cancelled().await; tokio::time::sleep(DRAIN).await } => {
                 tracing::warn!("connections that did not end in time are cut off");
                 Ok(())

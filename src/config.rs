@@ -13,7 +13,10 @@ use axum::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use crate::{db::DatabaseSettings, http::secrets::signer};
+use crate::{
+    db::DatabaseSettings,
+    http::{Limits, Times, secrets::signer},
+};
 
 /// The secret of the first try, known to everybody and therefore taken on loopback only.
 pub const WELL_KNOWN_SECRET: &str = "super_secret_key_123";
@@ -37,6 +40,8 @@ pub struct Config {
     pub guest_api_base_url: String,
     /// The URL that the provider posts to (`PUBLIC_WEBHOOK_URL`); kept registered when given.
     pub public_webhook_url: Option<String>,
+    /// Live connections and what may go on in them (`MAX_SOCKETS`, `MAX_SUBSCRIPTIONS_PER_SOCKET`).
+    pub live: Limits,
     /// Requests in flight to the provider at most (`BROADCAST_CONCURRENCY`).
     pub broadcast_concurrency: usize,
     /// Tries a message at most (`BROADCAST_MAX_ATTEMPTS`).
@@ -78,6 +83,11 @@ impl Config {
                 .optional("PUBLIC_WEBHOOK_URL")
                 .map(|url| http_url("PUBLIC_WEBHOOK_URL", &url).map(|()| url))
                 .transpose()?,
+            live: Limits {
+                sockets: env.number("MAX_SOCKETS", 10_000, 1..=1_000_000)?,
+                subscriptions: env.number("MAX_SUBSCRIPTIONS_PER_SOCKET", 100, 1..=10_000)?,
+                times: Times::SERVER,
+            },
             broadcast_concurrency: env.number("BROADCAST_CONCURRENCY", 10, 1..=1_000)?,
             broadcast_max_attempts: env.number("BROADCAST_MAX_ATTEMPTS", 5, 1..=100)?,
         };
@@ -290,6 +300,7 @@ mod tests {
         assert_eq!(config.guest_api_base_url, "http://localhost:3001");
         assert_eq!(config.public_webhook_url, None);
         assert_eq!((config.broadcast_concurrency, config.broadcast_max_attempts), (10, 5));
+        assert_eq!((config.live.sockets, config.live.subscriptions), (10_000, 100));
         assert!(config.cors_origins.is_empty());
     }
 
@@ -336,6 +347,8 @@ mod tests {
             ("GUEST_API_BASE_URL", "localhost:3001"),
             ("GUEST_API_BASE_URL", "http://h/?a=b"),
             ("PUBLIC_WEBHOOK_URL", "ftp://h/x"),
+            ("MAX_SOCKETS", "0"),
+            ("MAX_SUBSCRIPTIONS_PER_SOCKET", "many"),
             ("BROADCAST_CONCURRENCY", "0"),
             ("BROADCAST_MAX_ATTEMPTS", "five"),
         ] {

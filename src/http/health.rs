@@ -62,6 +62,9 @@ pub(super) async fn metrics(State(state): State<HttpState>) -> impl IntoResponse
         spool_in_use: waiting > 0 || state.ingest.is_database_away(),
         failures_in_a_row: registration.deliveries().failures_in_a_row(),
         registration_gaps: registration.gaps_found(),
+        executions: state.live.counts().executions(),
+        watchers: state.live.counts().watchers(),
+        sockets: state.sockets.open(),
     };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(readings))
 }

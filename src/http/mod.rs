@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
-    graphql::{Schema, Services},
+    graphql::{Schema, Services, live::Live},
     reservations::{ingest::Ingest, rejected::Keeper},
     telemetry::Metrics,
 };
@@ -27,9 +27,11 @@ mod origin;
 mod pages;
 mod rest;
 pub(crate) mod secrets;
+mod sockets;
 mod webhooks;
 
 pub use secrets::Secrets;
+pub use sockets::{Limits, Sockets, Times};
 
 /// What the routes need; cheap to clone, as is done for every request.
 #[derive(Clone)]
@@ -57,6 +59,10 @@ pub struct Parts {
     pub services: Services,
     /// The schema, with the same services in it.
     pub schema: Schema,
+    /// The same, for what is watched.
+    pub live: Live,
+    /// Places for live connections.
+    pub sockets: Sockets,
     /// The writer's queue.
     pub ingest: Ingest,
     /// Where webhooks go that can't be applied.

@@ -16,6 +16,9 @@ const SECONDS: &str = "besty_ingest_seconds";
 const WAITING: &str = "besty_spool_waiting";
 const IN_USE: &str = "besty_spool_in_use";
 const FAILURES: &str = "besty_webhook_failures_in_a_row";
+const EXECUTIONS: &str = "besty_feed_executions";
+const WATCHERS: &str = "besty_feed_watchers";
+const SOCKETS: &str = "besty_sockets";
 const GAPS: &str = "besty_registration_gaps_total";
 
 /// How often samples are put into their buckets when nobody asks for them.
@@ -34,6 +37,37 @@ pub struct Metrics {
     spool_in_use: Gauge,
     failures_in_a_row: Gauge,
     registration_gaps: Counter,
+    live: Live,
+}
+
+#[derive(Clone)]
+struct Live {
+    executions: Gauge,
+    watchers: Gauge,
+    sockets: Gauge,
+}
+
+impl Live {
+    fn new() -> Self {
+        ::metrics::describe_gauge!(
+            EXECUTIONS,
+            "Executions of subscriptions, each shared by who watches the same"
+        );
+        ::metrics::describe_gauge!(WATCHERS, "GraphQL operations that are watched");
+        ::metrics::describe_gauge!(SOCKETS, "Live connections: WebSockets and event streams");
+        Self {
+            executions: ::metrics::gauge!(EXECUTIONS),
+            watchers: ::metrics::gauge!(WATCHERS),
+            sockets: ::metrics::gauge!(SOCKETS),
+        }
+    }
+
+    fn set(&self, readings: Readings) {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        self.executions.set(number(readings.executions));
+        self.watchers.set(number(readings.watchers));
+        self.sockets.set(number(readings.sockets));
+    }
 }
 
 /// What is read when somebody asks, instead of being counted as it happens.
@@ -47,6 +81,12 @@ pub struct Readings {
     pub failures_in_a_row: u32,
     /// Times this process found that the provider had dropped our webhook URL.
     pub registration_gaps: u64,
+    /// Executions of subscriptions that run.
+    pub executions: usize,
+    /// GraphQL operations that are watched.
+    pub watchers: usize,
+    /// WebSockets and event streams.
+    pub sockets: usize,
 }
 
 impl fmt::Debug for Metrics {
@@ -79,10 +119,11 @@ impl Metrics {
                 ::metrics::gauge!(WAITING),
                 ::metrics::gauge!(IN_USE),
                 (::metrics::gauge!(FAILURES), ::metrics::counter!(GAPS)),
+                Live::new(),
             )
         }))
-        .map(|(ingest_seconds, ingest_batch_events, spool_waiting, spool_in_use, registration)| {
-            Self {
+        .map(
+            |(ingest_seconds, ingest_batch_events, spool_waiting, spool_in_use, registration, live)| Self {
                 recorder: Arc::new(recorder),
                 handle,
                 ingest_seconds,
@@ -91,8 +132,9 @@ impl Metrics {
                 spool_in_use,
                 failures_in_a_row: registration.0,
                 registration_gaps: registration.1,
-            }
-        })
+                live,
+            },
+        )
     }
 
     /// How many webhooks had this result.
@@ -107,6 +149,7 @@ impl Metrics {
         self.spool_in_use.set(u8::from(readings.spool_in_use));
         self.failures_in_a_row.set(readings.failures_in_a_row);
         self.registration_gaps.absolute(readings.registration_gaps);
+        self.live.set(readings);
         self.handle.render()
     }
 
@@ -129,8 +172,15 @@ mod tests {
         one.webhooks("applied").increment(2);
         one.ingest_batch_events.record(3);
         one.ingest_seconds.record(0.004);
-        let readings =
-            Readings { spool_waiting: 7, spool_in_use: true, failures_in_a_row: 2, registration_gaps: 1 };
+        let readings = Readings {
+            spool_waiting: 7,
+            spool_in_use: true,
+            failures_in_a_row: 2,
+            registration_gaps: 1,
+            executions: 3,
+            watchers: 9,
+            sockets: 8,
+        };
         let told = one.render(readings);
         for line in [
             "besty_webhooks_total{result=\"applied\"} 2",
@@ -140,6 +190,9 @@ mod tests {
             "besty_spool_in_use 1",
             "besty_webhook_failures_in_a_row 2",
             "besty_registration_gaps_total 1",
+            "besty_feed_executions 3",
+            "besty_feed_watchers 9",
+            "besty_sockets 8",
         ] {
             assert!(told.contains(line), "{line} in {told}");
         }

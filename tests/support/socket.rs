@@ -79,8 +79,8 @@ impl Socket {
     async fn receive(&mut self) -> Value {
         loop {
             let message = within("a message", self.stream.next()).await.expect("the socket ended").unwrap();
-            let Ok(text) = message.to_text() else { continue };
-            let message: Value = serde_json::from_str(text).unwrap();
+            let Message::Text(text) = message else { continue };
+            let message: Value = serde_json::from_str(&text).unwrap();
             if !matches!(message["type"].as_str(), Some("ping" | "ka")) {
                 return message;
             }

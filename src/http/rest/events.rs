@@ -39,7 +39,12 @@ pub(in crate::http) async fn stream(
     };
     let ready = Event::default().event("ready").id(hub.feed().cursor(seq).to_string()).data("{}");
     let events = stream::iter([ready]).chain(changes(hub.watch(seq), hub));
-    let events = events.map(Ok::<_, Infallible>).take_until(state.stopping.clone().cancelled_owned());
+    let place = state.sockets.take()?;
+    let events = events.map(move |event| {
+        let _held = &place;
+        Ok::<_, Infallible>(event)
+    });
+    let events = events.take_until(state.stopping.clone().cancelled_owned());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 

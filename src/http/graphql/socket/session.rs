@@ -1,0 +1,233 @@
+//! One WebSocket that speaks `graphql-transport-ws`: one task, which takes from all its operations only
+//! what the socket takes from it.
+//!
+//! So what a client does not read stays where it is shared: in the ring of a group, or in the change
+//! log. Nothing is read from a client that owes us the reading of many answers. A socket is closed for
+//! what the protocol says, at a stop, and when it takes nothing at all for long.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use async_graphql::{ErrorExtensionValues, ServerError};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use futures::{SinkExt as _, StreamExt as _};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::{
+    MESSAGE_MAX,
+    message::{self, ClientMessage, Close},
+    pulse::{Beat, Pulse},
+};
+use crate::{
+    graphql::live::{Answer, Live, Watch},
+    http::sockets::Limits,
+};
+
+/// Answers that wait to be sent before no more is read.
+const REPLIES_MAX: usize = 32;
+/// How long a client may take to say farewell.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+pub(super) struct Session {
+    socket: WebSocket,
+    live: Live,
+    limits: Limits,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    operations: Vec<Operation>,
+    /// Whose turn it is.
+    turn: usize,
+    replies: VecDeque<Message>,
+    is_acknowledged: bool,
+    is_dirty: bool,
+    pulse: Pulse,
+}
+
+/// An operation under way.
+struct Operation {
+    id: Box<str>,
+    /// What stands before each of its payloads.
+    prefix: Box<str>,
+    watch: Watch,
+}
+
+/// What there is to do.
+enum Step {
+    Receive(Utf8Bytes),
+    Close(Close),
+    /// The other side has gone.
+    Gone,
+}
+
+impl Session {
+    pub(super) fn new(socket: WebSocket, live: Live, limits: Limits, stopping: CancellationToken) -> Self {
+        Self {
+            socket,
+            live,
+            limits,
+            stopping: Box::pin(stopping.cancelled_owned()),
+            operations: Vec::new(),
+            turn: 0,
+            replies: VecDeque::new(),
+            is_acknowledged: false,
+            is_dirty: false,
+            pulse: Pulse::new(limits.times),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let close = loop {
+            match std::future::poll_fn(|cx| self.poll_step(cx)).await {
+                Step::Receive(text) => {
+                    if let Err(close) = self.receive(&text) {
+                        break close;
+                    }
+                }
+                Step::Close(close) => break close,
+                Step::Gone => return,
+            }
+        };
+        tracing::debug!(?close, "a WebSocket is closed");
+        // Its groups may end.
+        self.operations.clear();
+        let farewell = async {
+            if self.socket.send(Message::Close(Some(close.frame()))).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        };
+        // Whoever does not read it is cut off.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if self.stopping.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Step::Close(Close::Restart));
+        }
+        if let Poll::Ready(Err(_)) = self.poll_send(cx) {
+            return Poll::Ready(Step::Gone);
+        }
+        while self.replies.len() < REPLIES_MAX {
+            let Poll::Ready(received) = self.socket.poll_next_unpin(cx) else { break };
+            self.pulse.heard();
+            match received {
+                Some(Ok(Message::Text(text))) => return Poll::Ready(Step::Receive(text)),
+                Some(Ok(Message::Binary(_))) => {
+                    return Poll::Ready(Step::Close(Close::Invalid("messages are text".to_owned())));
+                }
+                // Answered below us.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
+                Some(Err(_)) | None => return Poll::Ready(Step::Gone),
+            }
+        }
+        while let Poll::Ready(beat) = self.pulse.poll(cx, self.is_acknowledged) {
+            match beat {
+                Beat::Ping => {
+                    self.replies.push_back(Message::Ping(Vec::new().into()));
+                    if let Poll::Ready(Err(_)) = self.poll_send(cx) {
+                        return Poll::Ready(Step::Gone);
+                    }
+                }
+                Beat::Close(close) => return Poll::Ready(Step::Close(close)),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Sends what there is for as long as the socket takes it.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        loop {
+            let Poll::Ready(result) = self.socket.poll_ready_unpin(cx) else {
+                self.pulse.blocked();
+                return Poll::Pending;
+            };
+            result?;
+            let message = match self.replies.pop_front() {
+                Some(reply) => reply,
+                None => match self.poll_operations(cx) {
+                    Poll::Ready(text) => Message::Text(text),
+                    Poll::Pending => break,
+                },
+            };
+            self.socket.start_send_unpin(message)?;
+            self.is_dirty = true;
+        }
+        if self.is_dirty {
+            let Poll::Ready(result) = self.socket.poll_flush_unpin(cx) else {
+                self.pulse.blocked();
+                return Poll::Pending;
+            };
+            result?;
+            self.is_dirty = false;
+        }
+        self.pulse.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    /// The next message of any operation, each in its turn.
+    fn poll_operations(&mut self, cx: &mut Context<'_>) -> Poll<Utf8Bytes> {
+        for _ in 0..self.operations.len() {
+            self.turn = (self.turn + 1) % self.operations.len();
+            let operation = &mut self.operations[self.turn];
+            let Poll::Ready(answer) = operation.watch.poll_next_unpin(cx) else { continue };
+            return Poll::Ready(match answer {
+                Some(Answer::Next { body, .. }) => next(&operation.prefix, &body),
+                Some(Answer::Refused(errors)) => {
+                    message::error(&self.operations.swap_remove(self.turn).id, &errors)
+                }
+                None => message::complete(&self.operations.swap_remove(self.turn).id),
+            });
+        }
+        Poll::Pending
+    }
+
+    fn receive(&mut self, text: &str) -> Result<(), Close> {
+        if text.len() > MESSAGE_MAX {
+            return Err(Close::TooLong(MESSAGE_MAX));
+        }
+        match message::parse(text)? {
+            ClientMessage::ConnectionInit { .. } if self.is_acknowledged => return Err(Close::SecondInit),
+            ClientMessage::ConnectionInit { .. } => {
+                self.is_acknowledged = true;
+                self.replies.push_back(Message::Text(message::ACK));
+            }
+            ClientMessage::Ping { payload } => self.replies.push_back(Message::Text(message::pong(payload))),
+            ClientMessage::Pong { .. } => {}
+            ClientMessage::Subscribe { .. } if !self.is_acknowledged => return Err(Close::Unauthorized),
+            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload.into())?,
+            ClientMessage::Complete { id } => self.operations.retain(|operation| *operation.id != *id),
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, id: String, request: async_graphql::Request) -> Result<(), Close> {
+        if self.operations.iter().any(|operation| *operation.id == *id) {
+            return Err(Close::Duplicate(id));
+        }
+        let max = self.limits.subscriptions;
+        if self.operations.len() >= max {
+            let problem =
+                format!("MAX_SUBSCRIPTIONS_PER_SOCKET: {max} operations are under way on this socket");
+            let mut error = ServerError::new(problem, None);
+            let mut extensions = ErrorExtensionValues::default();
+            extensions.set("code", "TOO_MANY_SUBSCRIPTIONS");
+            error.extensions = Some(extensions);
+            self.replies.push_back(Message::Text(message::error(&id, &[error])));
+            return Ok(());
+        }
+        let (prefix, watch) = (message::next_prefix(&id), self.live.watch(request));
+        self.operations.push(Operation { id: id.into(), prefix, watch });
+        Ok(())
+    }
+}
+
+/// A `next` message: the payload is as it was written for everybody.
+fn next(prefix: &str, body: &str) -> Utf8Bytes {
+    let mut text = String::with_capacity(prefix.len() + body.len() + 1);
+    text.push_str(prefix);
+    text.push_str(body);
+    text.push('}');
+    text.into()
+}

@@ -1,0 +1,93 @@
+//! Live connections: WebSockets and event streams. So many and no more, and a stop waits for their
+//! farewells.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+use super::answer::Refusal;
+
+/// How long a client is asked to wait, in seconds.
+const RETRY_AFTER: u16 = 5;
+
+/// How much may be live; from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Live connections (`MAX_SOCKETS`).
+    pub sockets: usize,
+    /// Operations at once on one WebSocket (`MAX_SUBSCRIPTIONS_PER_SOCKET`).
+    pub subscriptions: usize,
+    /// Not configured; tests wait less.
+    pub times: Times,
+}
+
+/// How long live connections wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// For `connection_init`, before the socket is closed with 4408.
+    pub init: Duration,
+    /// Between signs of life: pings, comments, heartbeats.
+    pub ping: Duration,
+    /// For a WebSocket to take something, before it is closed with 1013.
+    pub stalled: Duration,
+}
+
+impl Times {
+    /// As documented.
+    pub const SERVER: Self = Self {
+        init: Duration::from_secs(10),
+        ping: Duration::from_secs(12),
+        stalled: Duration::from_secs(30),
+    };
+}
+
+/// The places there are; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sockets {
+    limits: Limits,
+    free: Arc<Semaphore>,
+    tracker: TaskTracker,
+}
+
+/// A live connection has one for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _token: TaskTrackerToken,
+}
+
+impl Sockets {
+    /// All places free.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let free = Semaphore::new(limits.sockets.min(Semaphore::MAX_PERMITS));
+        Self { limits, free: Arc::new(free), tracker: TaskTracker::new() }
+    }
+
+    /// What was configured.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How many are live.
+    pub(super) fn open(&self) -> usize {
+        self.limits.sockets.saturating_sub(self.free.available_permits())
+    }
+
+    /// A place, or 503 when all are taken.
+    pub(super) fn take(&self) -> Result<Place, Refusal> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+            let message =
+                format!("MAX_SOCKETS: all {} places for live connections are taken", self.limits.sockets);
+            Refusal::unavailable(message, RETRY_AFTER)
+        })?;
+        Ok(Place { _permit: permit, _token: self.tracker.token() })
+    }
+
+    /// Waits until all have gone.
+    pub async fn gone(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
