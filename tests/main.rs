@@ -20,4 +20,5 @@ mod rejected;
 mod replicas;
 mod rest;
 mod spool;
+mod transports;
 mod webhooks;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::TestDb;
+use super::{TestDb, within};
 
 /// The secret of every test.
 pub const SECRET: &str = "test-secret";
@@ -64,6 +64,16 @@ impl TestApp {
 
     /// The same, with more variables set.
     pub async fn start_with(db: &TestDb, provider: &Provider, set: &[(&'static str, &str)]) -> Self {
+        Self::start_tuned(db, provider, set, |_| {}).await
+    }
+
+    /// The same, with what no variable sets.
+    pub async fn start_tuned(
+        db: &TestDb,
+        provider: &Provider,
+        set: &[(&'static str, &str)],
+        tune: impl FnOnce(&mut Config),
+    ) -> Self {
         let spool = db.folder().join(format!("spool-{}.db", uuid::Uuid::new_v4()));
         let mut env = HashMap::from([
             ("DATABASE_URL", db.url().to_owned()),
@@ -73,7 +83,8 @@ impl TestApp {
             ("DB_POOL_MAX", "8".to_owned()),
         ]);
         env.extend(set.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let config = Config::from_lookup(|name| env.get(name).cloned()).unwrap();
+        let mut config = Config::from_lookup(|name| env.get(name).cloned()).unwrap();
+        tune(&mut config);
         let http = app::http_client().unwrap();
         let outside = Outside {
             clock: Clock::system(),
@@ -115,6 +126,23 @@ impl TestApp {
     pub async fn apply(&self, event: &Value) {
         let (status, body) = self.webhook(event).await;
         assert_eq!((status, body["result"].as_str()), (200, Some("applied")), "{body}");
+    }
+
+    /// What `/metrics` says of this one.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let text = self.http.get(self.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+
+    /// Waits until `/metrics` says this.
+    pub async fn metric_is(&self, name: &str, wanted: u64) {
+        within(&format!("{name} {wanted}"), async {
+            while self.metric(name).await != wanted {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 
     /// `GET`s a path that answers JSON.

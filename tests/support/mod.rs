@@ -5,6 +5,7 @@ pub mod binary;
 pub mod database;
 pub mod events;
 pub mod fold;
+pub mod multipart;
 pub mod proxy;
 pub mod socket;
 pub mod sse;

@@ -10,19 +10,34 @@ use tokio_tungstenite::{
 
 use super::{TestApp, within};
 
+/// A connection.
+pub type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// How the server closes it: code and reason.
+pub async fn closed(stream: &mut Stream) -> (u16, String) {
+    within("the end of the socket", async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return (frame.code.into(), frame.reason.as_str().to_owned());
+                }
+                Some(Ok(_)) => {}
+                other => panic!("no code: {other:?}"),
+            }
+        }
+    })
+    .await
+}
+
 /// An acknowledged connection.
 #[derive(Debug)]
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: Stream,
     legacy: bool,
 }
 
 /// Asks for a WebSocket; answers the HTTP status when it is refused.
-pub async fn connect(
-    base: &str,
-    protocol: &str,
-    origin: Option<&str>,
-) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, u16> {
+pub async fn connect(base: &str, protocol: &str, origin: Option<&str>) -> Result<Stream, u16> {
     let mut request = format!("{base}/graphql").replacen("http", "ws", 1).into_client_request().unwrap();
     let headers = request.headers_mut();
     headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
@@ -54,11 +69,21 @@ impl Socket {
         socket
     }
 
-    /// Starts a subscription under the id `1`.
+    /// Starts an operation under the id `1`.
     pub async fn subscribe(&mut self, query: &str, variables: Value) {
+        self.subscribe_as("1", query, variables).await;
+    }
+
+    /// Starts an operation.
+    pub async fn subscribe_as(&mut self, id: &str, query: &str, variables: Value) {
         let kind = if self.legacy { "start" } else { "subscribe" };
-        self.send(&json!({ "id": "1", "type": kind, "payload": { "query": query, "variables": variables } }))
+        self.send(&json!({ "id": id, "type": kind, "payload": { "query": query, "variables": variables } }))
             .await;
+    }
+
+    /// The connection itself.
+    pub fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
     }
 
     /// Waits until the server has taken what was sent so far.
@@ -72,13 +97,19 @@ impl Socket {
         }
     }
 
-    async fn send(&mut self, message: &Value) {
+    /// Sends a message.
+    pub async fn send(&mut self, message: &Value) {
         self.stream.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    async fn receive(&mut self) -> Value {
+    /// The next message that is no sign of life.
+    pub async fn receive(&mut self) -> Value {
+        within("a message", self.read()).await
+    }
+
+    async fn read(&mut self) -> Value {
         loop {
-            let message = within("a message", self.stream.next()).await.expect("the socket ended").unwrap();
+            let message = self.stream.next().await.expect("the socket ended").unwrap();
             let Message::Text(text) = message else { continue };
             let message: Value = serde_json::from_str(&text).unwrap();
             if !matches!(message["type"].as_str(), Some("ping" | "ka")) {

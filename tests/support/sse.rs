@@ -25,7 +25,26 @@ pub struct SseEvent {
 impl Sse {
     /// Opens a stream, after an event if given.
     pub async fn open(http: &reqwest::Client, url: String, last_event_id: Option<&str>) -> Self {
-        let mut request = http.get(url);
+        Self::start(http.get(url), last_event_id).await
+    }
+
+    /// Asks for a GraphQL operation in the URL.
+    pub async fn get(http: &reqwest::Client, url: String, last_event_id: Option<&str>) -> Self {
+        Self::start(http.get(url).header("accept", "text/event-stream"), last_event_id).await
+    }
+
+    /// Asks for a GraphQL operation.
+    pub async fn post(
+        http: &reqwest::Client,
+        url: String,
+        body: &Value,
+        last_event_id: Option<&str>,
+    ) -> Self {
+        let request = http.post(url).header("accept", "text/event-stream").json(body);
+        Self::start(request, last_event_id).await
+    }
+
+    async fn start(mut request: reqwest::RequestBuilder, last_event_id: Option<&str>) -> Self {
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
         }
@@ -33,6 +52,18 @@ impl Sse {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { response, buffer: String::new() }
+    }
+
+    /// What is sent, up to and with this.
+    pub async fn text_until(&mut self, end: &str) -> String {
+        within(&format!("{end:?}"), async {
+            while !self.buffer.contains(end) {
+                let chunk = self.response.chunk().await.unwrap().expect("the stream ended");
+                self.buffer.push_str(std::str::from_utf8(&chunk).unwrap());
+            }
+        })
+        .await;
+        std::mem::take(&mut self.buffer)
     }
 
     /// The next event; comments are passed over.

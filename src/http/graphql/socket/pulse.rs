@@ -51,12 +51,15 @@ impl Pulse {
         }
     }
 
-    /// The socket took all there was.
+    /// Whether there is something that the socket did not take.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// The socket took it. What was in the way of a ping is gone with it, which is an answer of a kind.
     pub(super) fn flushed(&mut self) {
-        // What was in the way of the ping has been taken, which is an answer of a kind.
-        if self.blocked.take().is_some() {
-            self.asked = None;
-        }
+        self.blocked = None;
+        self.asked = None;
     }
 
     /// What is due; wakes the task when something is.

@@ -8,7 +8,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -138,6 +138,12 @@ impl Session {
 
     /// Sends what there is for as long as the socket takes it.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        // What the socket did not take goes first: only then is it known to take something again.
+        if self.pulse.is_blocked() {
+            ready!(self.socket.poll_flush_unpin(cx))?;
+            self.is_dirty = false;
+            self.pulse.flushed();
+        }
         loop {
             let Poll::Ready(result) = self.socket.poll_ready_unpin(cx) else {
                 self.pulse.blocked();
@@ -162,7 +168,6 @@ impl Session {
             result?;
             self.is_dirty = false;
         }
-        self.pulse.flushed();
         Poll::Ready(Ok(()))
     }
 
