@@ -12,6 +12,7 @@ use sea_orm::DbErr;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -81,6 +82,8 @@ pub struct UnderWay {
     unauthorized: bool,
     /// Where the next round begins among the open broadcasts, so that each gets its turn.
     turn: usize,
+    /// When the next message may leave, where one waits for that.
+    again_at: Option<Instant>,
 }
 
 impl Sender {
@@ -93,11 +96,13 @@ impl Sender {
                 tokio::time::sleep(POLL).await;
                 continue;
             }
+            let again_at = work.again_at.unwrap_or_else(|| Instant::now() + POLL);
             tokio::select! {
                 () = cancel.cancelled() => break,
                 Some(ended) = work.requests.join_next_with_id() => self.finish(ended, &mut work),
                 () = self.woken.notified() => {}
                 () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep_until(again_at) => {}
             }
         }
         while let Some(ended) = work.requests.join_next_with_id().await {
@@ -114,6 +119,7 @@ impl Sender {
             self.finish(ended, work);
         }
         self.write(work).await?;
+        work.again_at = None;
         let Some(held) = *self.lease.borrow() else {
             return Ok(());
         };
@@ -136,16 +142,16 @@ impl Sender {
             self.changed.notify_one();
         }
         let open = store::open(&self.db, self.clock.now()).await?;
+        let left = open.iter().map(|broadcast| usize::try_from(broadcast.counts.pending).unwrap_or(0)).sum();
+        self.door.left(left);
         self.dispatch(&open, held.epoch, work).await
     }
 
     /// Claims and sends as many messages as there are permits, going round the open broadcasts.
     async fn dispatch(&self, open: &[Broadcast], epoch: i64, work: &mut UnderWay) -> Result<(), DbErr> {
-        let mut permits = Vec::new();
-        while !open.is_empty()
-            && let Ok(permit) = self.door.try_enter(Lane::Broadcast)
-        {
-            permits.push(permit);
+        let (mut permits, mut again_at) = (Vec::new(), None);
+        if !open.is_empty() {
+            again_at = self.take_permits(&mut permits);
         }
         for round in 0..open.len() {
             if permits.is_empty() {
@@ -154,23 +160,41 @@ impl Sender {
             let broadcast = &open[(work.turn + round) % open.len()];
             let share = permits.len().div_ceil(open.len() - round);
             let claimed = store::claim(&self.db, broadcast.id, share, epoch, self.clock.now()).await?;
-            for (claimed, permit) in claimed.into_iter().zip(std::mem::take(&mut permits)) {
+            let rest = permits.split_off(claimed.len().min(permits.len()));
+            for (claimed, permit) in claimed.into_iter().zip(std::mem::replace(&mut permits, rest)) {
                 self.send(broadcast, claimed, permit, epoch, work);
             }
-            while let Ok(permit) = self.door.try_enter(Lane::Broadcast) {
-                permits.push(permit);
-            }
+            again_at = self.take_permits(&mut permits);
         }
+        // Who had more permits than messages waits for something else.
+        work.again_at = again_at.filter(|_| permits.is_empty());
         work.turn = work.turn.wrapping_add(1);
         Ok(())
     }
 
-    fn send(&self, broadcast: &Broadcast, claimed: Claimed, permit: Permit, epoch: i64, work: &mut UnderWay) {
+    /// Takes what there is; answers when to ask again.
+    fn take_permits(&self, permits: &mut Vec<Permit>) -> Option<Instant> {
+        loop {
+            match self.door.try_enter(Lane::Broadcast) {
+                Ok(permit) => permits.push(permit),
+                Err(again_at) => return again_at,
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        broadcast: &Broadcast,
+        claimed: Claimed,
+        mut permit: Permit,
+        epoch: i64,
+        work: &mut UnderWay,
+    ) {
         let (api, message) = (self.door.api().clone(), broadcast.message.clone());
         let (guest_id, key) =
             (claimed.guest_id.clone(), message_key(claimed.broadcast_id, &claimed.guest_id));
         let request = work.requests.spawn(async move {
-            if !permit.is_open() {
+            if !permit.turn().await {
                 return None;
             }
             let outcome = api.send_message(&guest_id, &message, &key).await;

@@ -1,12 +1,15 @@
 //! Requests -> [`Outcome`]: what the provider's answers mean, decided in one place.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use reqwest::{Method, StatusCode, Url, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::retry_after;
+use super::{door, pacer::Advice, rate_limit, retry_after};
 use crate::clock::Clock;
 
 /// How long an answer may take.
@@ -21,6 +24,8 @@ pub struct GuestApi {
     http: reqwest::Client,
     base: String,
     clock: Clock,
+    /// Who hears what responses tell of the limit.
+    heard_by: Option<Arc<door::Inner>>,
 }
 
 /// What came of a request.
@@ -88,7 +93,12 @@ impl GuestApi {
     /// `base` is the URL without a slash at the end.
     #[must_use]
     pub fn new(http: reqwest::Client, base: String, clock: Clock) -> Self {
-        Self { http, base, clock }
+        Self { http, base, clock, heard_by: None }
+    }
+
+    /// The same, with somebody who hears what responses tell of the limit.
+    pub(super) fn heard_by(self, door: Arc<door::Inner>) -> Self {
+        Self { heard_by: Some(door), ..self }
     }
 
     /// `GET /guests/:id`.
@@ -191,6 +201,9 @@ impl GuestApi {
         }
         let mut response = request.send().await.map_err(|error| failure(&error))?;
         let head = Head::of(&response);
+        if let Some(door) = &self.heard_by {
+            door.advised(self.advice(&head, response.headers()));
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.unwrap_or_default() {
             body.extend_from_slice(&chunk);
@@ -199,6 +212,17 @@ impl GuestApi {
             }
         }
         Ok((head, body))
+    }
+
+    fn advice(&self, head: &Head, headers: &header::HeaderMap) -> Advice {
+        let now = head.date.as_deref().and_then(|date| httpdate::parse_http_date(date).ok());
+        let since_1970 =
+            now.unwrap_or(self.clock.now().into()).duration_since(UNIX_EPOCH).unwrap_or_default();
+        let text = |name: &str| {
+            let lines: Vec<_> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
+            (!lines.is_empty()).then(|| lines.join(", "))
+        };
+        rate_limit::advice(text, since_1970.as_secs_f64())
     }
 
     fn judge(&self, head: &Head, body: &[u8]) -> Outcome<()> {

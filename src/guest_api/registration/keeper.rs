@@ -16,7 +16,8 @@ use crate::{
     db::Db,
     guest_api::{
         client::{GuestApi, Outcome, PassedOn},
-        door::{Door, Lane},
+        door::Door,
+        lanes::Lane,
         lease::Held,
     },
 };
