@@ -22,6 +22,7 @@ use crate::{
     graphql::{self, Services, live::Live},
     guest_api::{
         Door, GuestApi, lease,
+        memory::Memory,
         registration::{self, Registration},
     },
     http::{self, HttpState, Secrets, Sockets},
@@ -170,6 +171,7 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
     let (lease_state, lease) = watch::channel(None);
     let api = GuestApi::new(outside.http, config.guest_api_base_url.clone(), outside.clock.clone());
     let door = Door::new(api, config.broadcast_concurrency, lease.clone());
+    let memory = Memory::new(door.clone(), config.guest_api_base_url.clone(), outside.clock.clone());
     let (stopping, sender_cancel) = (CancellationToken::new(), CancellationToken::new());
     let url = config.public_webhook_url.clone();
     let registration = Registration::new(db.clone(), outside.clock.clone(), url, stopping.clone());
@@ -193,9 +195,10 @@ pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside)
         lease: lease.clone(),
     };
     let (lease_cancel, background_cancel) = (CancellationToken::new(), CancellationToken::new());
-    let lease_task = tokio::spawn(lease::keep(db.clone(), lease_state, lease_cancel.clone()));
+    let lease_task = tokio::spawn(lease::keep(db.clone(), memory.clone(), lease_state, lease_cancel.clone()));
     let background = TaskTracker::new();
     background.spawn(background_cancel.clone().run_until_cancelled_owned(metrics.clone().upkeep()));
+    background.spawn(memory.keep(db.clone(), lease.clone(), background_cancel.clone()));
     spawn_background(&background, &background_cancel, &services, &door, lease);
     let state = state(config, services, (rejected, metrics), stopping.clone())?;
     Ok(Running {

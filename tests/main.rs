@@ -15,6 +15,7 @@ mod feed;
 mod graphql;
 mod guests;
 mod kill;
+mod pace;
 mod registration;
 mod rejected;
 mod replicas;

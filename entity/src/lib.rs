@@ -5,6 +5,7 @@ pub mod broadcast_recipient;
 pub mod change;
 pub mod feed_state;
 pub mod guest;
+pub mod pacer_state;
 pub mod rejected_webhook;
 pub mod reservation;
 pub mod sender_lease;

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::memory::Memory;
 use crate::db::{self, Db};
 
 /// How long the lease lasts without being renewed; a crash is noticed after it.
@@ -31,7 +32,9 @@ pub struct Held {
 
 /// Asks for the lease and keeps it, until cancelled; then gives it back. `state` says whether it is
 /// held. Whoever calls the provider must have stopped before the cancel.
-pub async fn keep(db: Db, state: watch::Sender<Option<Held>>, cancel: CancellationToken) {
+///
+/// Who takes it over knows at once what the former holder had learned of the provider's limit.
+pub async fn keep(db: Db, memory: Memory, state: watch::Sender<Option<Held>>, cancel: CancellationToken) {
     let holder = Uuid::new_v4().to_string();
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -45,7 +48,7 @@ pub async fn keep(db: Db, state: watch::Sender<Option<Held>>, cancel: Cancellati
         let present = *state.borrow();
         let result = match present {
             Some(held) => renew(&db, &holder, held.epoch).await,
-            None => acquire(&db, &holder).await,
+            None => acquire(&db, &memory, &holder).await,
         };
         match result {
             Ok(Some(epoch)) => {
@@ -89,13 +92,19 @@ fn now_sql(backend: DbBackend) -> &'static str {
 }
 
 /// Takes a lease that nobody holds or whose time is over. Answers the new epoch.
-async fn acquire(db: &Db, holder: &str) -> Result<Option<i64>, DbErr> {
+async fn acquire(db: &Db, memory: &Memory, holder: &str) -> Result<Option<i64>, DbErr> {
     let (expiry, now) = (expiry_sql(db.backend()), now_sql(db.backend()));
     let sql = format!(
         "UPDATE sender_lease SET holder = $1, epoch = epoch + 1, expires_at = {expiry} \
          WHERE id = 1 AND (holder IS NULL OR expires_at < {now}) RETURNING epoch"
     );
-    epoch(db, sql, vec![holder.into()]).await
+    let tx = db.begin_write().await?;
+    let epoch = epoch(tx.conn(), sql, vec![holder.into()]).await?;
+    if epoch.is_some() {
+        memory.recall(tx.conn()).await?;
+    }
+    tx.commit().await?;
+    Ok(epoch)
 }
 
 /// Prolongs a lease that is still ours. A lease that ran out but was taken by nobody is still ours.
@@ -104,7 +113,10 @@ async fn renew(db: &Db, holder: &str, held: i64) -> Result<Option<i64>, DbErr> {
     let sql = format!(
         "UPDATE sender_lease SET expires_at = {expiry} WHERE id = 1 AND holder = $1 AND epoch = $2 RETURNING epoch"
     );
-    epoch(db, sql, vec![holder.into(), held.into()]).await
+    let tx = db.begin_write().await?;
+    let epoch = epoch(tx.conn(), sql, vec![holder.into(), held.into()]).await?;
+    tx.commit().await?;
+    Ok(epoch)
 }
 
 async fn release(db: &Db, holder: &str, held: i64) -> Result<(), DbErr> {
@@ -114,10 +126,10 @@ async fn release(db: &Db, holder: &str, held: i64) -> Result<(), DbErr> {
     tx.commit().await
 }
 
-async fn epoch(db: &Db, sql: String, values: Vec<sea_orm::Value>) -> Result<Option<i64>, DbErr> {
-    let tx = db.begin_write().await?;
-    let row = db::query_one(tx.conn(), sql, values).await?;
-    let epoch = row.map(|row| row.try_get("", "epoch")).transpose()?;
-    tx.commit().await?;
-    Ok(epoch)
+async fn epoch(
+    conn: &impl ConnectionTrait,
+    sql: String,
+    values: Vec<sea_orm::Value>,
+) -> Result<Option<i64>, DbErr> {
+    db::query_one(conn, sql, values).await?.map(|row| row.try_get("", "epoch")).transpose()
 }
