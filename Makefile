@@ -61,6 +61,10 @@ prove: setup ## What takes longer than a test may: kills, outages and loads, eac
 bench-ingest: setup ## Webhooks a second beside one-row upserts by pgbench, on a PostgreSQL with fsync
 	tests/with-postgres --durable cargo bench --locked --bench ingest
 
+.PHONY: bench-broadcast
+bench-broadcast: setup ## A broadcast against an unpublished limit: simulated servers, then the sender over HTTP
+	tests/with-postgres cargo bench --locked --bench broadcast
+
 .PHONY: schema
 schema: setup ## Write schema.graphql anew from the code
 	@trap 'rm -f schema.graphql.new' EXIT; set -e; \
