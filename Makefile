@@ -39,7 +39,7 @@ run: setup ## Try it: server, stand-in Guest API and a stream of bookings, nothi
 	cargo run --locked -- demo
 
 .PHONY: test
-test: setup setup-checks playground ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
+test: setup setup-checks playground clients ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	tests/with-postgres cargo test --locked --workspace
@@ -91,6 +91,23 @@ $(built): $(installed) $(shell find playground \( -name node_modules -o -name di
 ifeq ($(wildcard playground/dist/*),)
 .PHONY: $(built)
 endif
+
+# --- the tests of clients from npm -------------------------------------------------------------------------
+
+clients_installed := tests/clients/node_modules/.installed
+clients_built := tests/clients/node_modules/.built
+
+.PHONY: clients
+clients: setup-node $(clients_built) ## Build the tests that clients from npm run, if they changed
+
+$(clients_installed): tests/clients/package-lock.json
+	cd tests/clients && npm ci --no-audit --no-fund
+	@touch $@
+
+$(clients_built): $(clients_installed) playground/src/resume.ts \
+		$(shell find tests/clients -name node_modules -prune -o -type f -print)
+	cd tests/clients && rm -rf node_modules/.built && npm run build
+	@touch $@
 
 # --- what the machine needs --------------------------------------------------------------------------------
 

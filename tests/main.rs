@@ -7,6 +7,7 @@
 mod support;
 
 mod broadcast;
+mod clients;
 mod command_line;
 mod convergence;
 mod corpus;
