@@ -23,4 +23,5 @@ mod replicas;
 mod rest;
 mod spool;
 mod transports;
+mod watchers;
 mod webhooks;

@@ -73,6 +73,14 @@ impl Server {
         Self { child, url: format!("http://{address}"), log }
     }
 
+    /// Its resident memory in bytes, as Linux tells it.
+    pub fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
     /// SIGKILL: it gets no chance to put anything in order.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

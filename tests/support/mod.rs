@@ -5,10 +5,13 @@ pub mod binary;
 pub mod database;
 pub mod events;
 pub mod fold;
+pub mod follow;
 pub mod multipart;
 pub mod proxy;
 pub mod socket;
 pub mod sse;
+pub mod storm;
+pub mod unread;
 
 pub use app::TestApp;
 pub use database::TestDb;
