@@ -65,6 +65,11 @@ bench-ingest: setup ## Webhooks a second beside one-row upserts by pgbench, on a
 bench-broadcast: setup ## A broadcast against an unpublished limit: simulated servers, then the sender over HTTP
 	tests/with-postgres cargo bench --locked --bench broadcast
 
+# Each watcher is a socket in two processes.
+.PHONY: bench-feed
+bench-feed: setup ## Deliveries per CPU second beside a bare loop, latency, and memory a watcher
+	ulimit -Sn "$$(ulimit -Hn)" && tests/with-postgres --durable cargo bench --locked --bench feed
+
 .PHONY: schema
 schema: setup ## Write schema.graphql anew from the code
 	@trap 'rm -f schema.graphql.new' EXIT; set -e; \
