@@ -47,6 +47,8 @@ pub struct Model {
     pub starts_at: DateTimeUtc,
     /// When the last result was written.
     pub completed_at: Option<DateTimeUtc>,
+    /// How often its failed messages were tried anew.
+    pub retries: i32,
 }
 
 /// No relations.

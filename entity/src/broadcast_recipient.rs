@@ -26,6 +26,8 @@ pub struct Model {
     pub finished_seq: Option<i64>,
     /// When its result became final.
     pub finished_at: Option<DateTimeUtc>,
+    /// Tries that came before the last retry of the broadcast.
+    pub tries_before: i32,
 }
 
 /// No relations.

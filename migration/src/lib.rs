@@ -14,6 +14,7 @@ mod m20261122_000004_broadcasts;
 mod m20261122_000005_rejected_webhooks;
 mod m20261122_000006_registration;
 mod m20261122_000007_pacer;
+mod m20261122_000008_broadcast_retries;
 mod m20261122_000009_batch;
 mod sql;
 
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_rejected_webhooks::Migration),
             Box::new(m20261122_000006_registration::Migration),
             Box::new(m20261122_000007_pacer::Migration),
+            Box::new(m20261122_000008_broadcast_retries::Migration),
             Box::new(m20261122_000009_batch::Migration),
         ]
     }

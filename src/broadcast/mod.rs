@@ -1,21 +1,25 @@
 //! Flow 2, top to bottom: a mutation becomes messages.
 //!
-//! [`start`] fixes the audience, [`sender`] sends, [`store`] holds the SQL, [`progress`] tells the
-//! change log. The states of a broadcast and of a message:
+//! [`start`] fixes the audience, [`control`] stops it and lets it go on, [`sender`] sends ([`schedule`] says for
+//! whom, [`outcome`] what came of it, [`health`] whether it is worth trying), [`store`] holds the SQL,
+//! [`progress`] tells the change log. The states of a broadcast and of a message:
 //!
 //! ```text
 //! broadcast   QUEUED -> SENDING -> COMPLETED
 //!                       SENDING <-> SUSPENDED
-//!             QUEUED, SENDING, SUSPENDED -> PAUSED -> SENDING
+//!             QUEUED, SENDING, SUSPENDED -> PAUSED -> SENDING (QUEUED when its time has not come)
 //!             QUEUED, SENDING, SUSPENDED, PAUSED -> CANCELLED
+//!             COMPLETED -> SENDING    by a retry of what failed
 //!
 //! message     PENDING -> SENDING -> SENT | FAILED | UNCERTAIN
 //!             SENDING -> PENDING      held back (no try), or to be tried again
 //!             PENDING -> CANCELLED    with its broadcast
+//!             FAILED, UNCERTAIN -> PENDING   by a retry of its broadcast
 //! ```
 //!
 //! A message is marked SENDING, with the sender's epoch, and committed before a byte of it leaves.
-//! Counts change in the transaction that changes the messages, so they always add up.
+//! Counts change in the transaction that changes the messages, so they always add up. What was PAUSED or
+//! SUSPENDED with its last message under way is COMPLETED by the result of that.
 
 use chrono::{DateTime, Utc};
 use entity::{broadcast, broadcast_recipient};
@@ -23,7 +27,11 @@ use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub mod control;
+mod health;
+mod outcome;
 pub mod progress;
+mod schedule;
 pub mod sender;
 pub mod start;
 pub mod store;
@@ -159,6 +167,9 @@ pub struct Broadcast {
     pub starts_at: DateTime<Utc>,
     /// When the last result was written.
     pub completed_at: Option<DateTime<Utc>>,
+    /// How often what failed was tried anew. Steps written before there were retries lack it.
+    #[serde(default)]
+    pub retries: i32,
 }
 
 /// The message of a broadcast to one guest.
@@ -205,6 +216,7 @@ impl TryFrom<broadcast::Model> for Broadcast {
             created_at: row.created_at,
             starts_at: row.starts_at,
             completed_at: row.completed_at,
+            retries: row.retries,
         })
     }
 }

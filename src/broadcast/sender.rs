@@ -2,12 +2,17 @@
 //!
 //! It works while this process holds the lease. A message is claimed (SENDING, committed) before a
 //! byte of it leaves, and only when a permit says that it may leave at once. A result that can't be
-//! written is kept and written later: the message stays SENDING until then.
+//! written is kept and written later: the message stays SENDING until then. So does one whose claim got no
+//! answer from the database, until the next round finds it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::TimeDelta;
-use rand::{Rng, RngExt as _};
+use rand::Rng;
 use sea_orm::DbErr;
 use tokio::{
     sync::{Notify, watch},
@@ -19,6 +24,9 @@ use uuid::Uuid;
 
 use super::{
     Broadcast, MessageState, SuspensionReason, UncertainPolicy,
+    health::Health,
+    outcome::{self, Circumstances},
+    schedule::Schedule,
     store::{self, Claimed, Verdict},
 };
 use crate::{
@@ -29,13 +37,8 @@ use crate::{
 
 /// How often the tables are asked when no signal came.
 const POLL: Duration = Duration::from_millis(500);
-/// The first and the longest pause before a message is tried again, in milliseconds.
-const BACKOFF_FIRST_MS: i64 = 1_000;
-const BACKOFF_MAX_MS: i64 = 300_000;
-/// How long broadcasts rest when the provider refuses our credentials.
-const UNAUTHORIZED_REST: TimeDelta = TimeDelta::minutes(5);
-/// Characters of a reason that are kept.
-const ERROR_MAX: usize = 500;
+/// The longest wait that is ridden out silently; for a longer one broadcasts are suspended.
+const SILENT_WAIT: Duration = Duration::from_mins(15);
 
 /// What the sender needs of the outside.
 pub struct Sender {
@@ -65,7 +68,7 @@ struct Leaving {
     epoch: i64,
 }
 
-/// A request's end: the outcome, or `None` when it did not leave because the gate had closed.
+/// A request's end: the outcome, or `None` when it did not leave.
 type Ended = Result<(tokio::task::Id, Option<Outcome<()>>), tokio::task::JoinError>;
 
 /// The work under way.
@@ -74,16 +77,18 @@ pub struct UnderWay {
     requests: JoinSet<Option<Outcome<()>>>,
     /// What each of them sends.
     leaving: HashMap<tokio::task::Id, Leaving>,
+    /// Keeps messages of a broadcast that is no longer SENDING from leaving.
+    stops: HashMap<Uuid, CancellationToken>,
     /// Results that are not written yet.
     unwritten: Vec<Verdict>,
     /// The epoch whose orphans were looked after.
     recovered: Option<i64>,
-    /// The provider refused our credentials since the last round.
-    unauthorized: bool,
-    /// Where the next round begins among the open broadcasts, so that each gets its turn.
-    turn: usize,
-    /// When the next message may leave, where one waits for that.
-    again_at: Option<Instant>,
+    /// A claim failed, and may have been committed all the same.
+    in_doubt: bool,
+    schedule: Schedule,
+    health: Health,
+    /// When to ask for a permit again, if messages are left.
+    next_at: Option<Instant>,
 }
 
 impl Sender {
@@ -96,13 +101,12 @@ impl Sender {
                 tokio::time::sleep(POLL).await;
                 continue;
             }
-            let again_at = work.again_at.unwrap_or_else(|| Instant::now() + POLL);
+            let floor = Instant::now() + POLL;
             tokio::select! {
                 () = cancel.cancelled() => break,
                 Some(ended) = work.requests.join_next_with_id() => self.finish(ended, &mut work),
                 () = self.woken.notified() => {}
-                () = tokio::time::sleep(POLL) => {}
-                () = tokio::time::sleep_until(again_at) => {}
+                () = tokio::time::sleep_until(work.next_at.map_or(floor, |at| at.min(floor))) => {}
             }
         }
         while let Some(ended) = work.requests.join_next_with_id().await {
@@ -115,86 +119,157 @@ impl Sender {
 
     /// One round: write what was answered, look after orphans, start what is due, send what may leave.
     pub async fn step(&mut self, work: &mut UnderWay) -> Result<(), DbErr> {
+        work.next_at = None;
         while let Some(ended) = work.requests.try_join_next_with_id() {
             self.finish(ended, work);
         }
         self.write(work).await?;
-        work.again_at = None;
-        let Some(held) = *self.lease.borrow() else {
+        let Some(Held { epoch, .. }) = *self.lease.borrow() else {
             return Ok(());
         };
-        if work.recovered != Some(held.epoch) {
-            let orphans = store::orphans(&self.db, held.epoch).await?;
-            if !orphans.is_empty() {
-                tracing::info!(messages = orphans.len(), "messages of a former sender are looked after");
+        if work.recovered != Some(epoch) {
+            self.recover(epoch).await?;
+            work.recovered = Some(epoch);
+        }
+        if work.in_doubt {
+            self.take_back(epoch, work).await?;
+            work.in_doubt = false;
+        }
+        if let Some((reason, rest)) = work.health.rest() {
+            let suspended = self.suspend(epoch, reason, rest).await?;
+            work.health.rested(suspended);
+        }
+        let open = store::open(&self.db, epoch, self.clock.now()).await?;
+        work.stops.retain(|id, stop| {
+            let is_open = open.iter().any(|broadcast| broadcast.id == *id);
+            if !is_open {
+                stop.cancel();
             }
-            store::record(&self.db, &orphans, self.clock.now()).await?;
-            self.changed.notify_one();
-            work.recovered = Some(held.epoch);
-        }
-        if work.unauthorized {
-            tracing::error!(
-                "the Guest API refuses our credentials; broadcasts are suspended for five minutes"
-            );
-            let resumes_at = self.clock.now() + UNAUTHORIZED_REST;
-            store::suspend_all(&self.db, SuspensionReason::Unauthorized, resumes_at).await?;
-            work.unauthorized = false;
-            self.changed.notify_one();
-        }
-        let open = store::open(&self.db, self.clock.now()).await?;
+            is_open
+        });
         let left = open.iter().map(|broadcast| usize::try_from(broadcast.counts.pending).unwrap_or(0)).sum();
         self.door.left(left);
-        self.dispatch(&open, held.epoch, work).await
+        self.dispatch(&open, epoch, work).await
     }
 
-    /// Claims and sends as many messages as there are permits, going round the open broadcasts.
-    async fn dispatch(&self, open: &[Broadcast], epoch: i64, work: &mut UnderWay) -> Result<(), DbErr> {
-        let (mut permits, mut again_at) = (Vec::new(), None);
-        if !open.is_empty() {
-            again_at = self.take_permits(&mut permits);
+    /// Looks after the messages that a former sender left SENDING.
+    async fn recover(&self, epoch: i64) -> Result<(), DbErr> {
+        let orphans = store::orphans(&self.db, epoch).await?;
+        if !orphans.is_empty() {
+            tracing::info!(messages = orphans.len(), "messages of a former sender are looked after");
+            store::record(&self.db, &orphans, self.clock.now()).await?;
+            self.changed.notify_one();
         }
-        for round in 0..open.len() {
-            if permits.is_empty() {
-                break;
-            }
-            let broadcast = &open[(work.turn + round) % open.len()];
-            let share = permits.len().div_ceil(open.len() - round);
-            let claimed = store::claim(&self.db, broadcast.id, share, epoch, self.clock.now()).await?;
-            let rest = permits.split_off(claimed.len().min(permits.len()));
-            for (claimed, permit) in claimed.into_iter().zip(std::mem::replace(&mut permits, rest)) {
-                self.send(broadcast, claimed, permit, epoch, work);
-            }
-            again_at = self.take_permits(&mut permits);
-        }
-        // Who had more permits than messages waits for something else.
-        work.again_at = again_at.filter(|_| permits.is_empty());
-        work.turn = work.turn.wrapping_add(1);
         Ok(())
     }
 
-    /// Takes what there is; answers when to ask again.
-    fn take_permits(&self, permits: &mut Vec<Permit>) -> Option<Instant> {
-        loop {
-            match self.door.try_enter(Lane::Broadcast) {
-                Ok(permit) => permits.push(permit),
-                Err(again_at) => return again_at,
+    /// Sets free what was claimed without our knowing it: none of it has left.
+    async fn take_back(&self, epoch: i64, work: &UnderWay) -> Result<(), DbErr> {
+        let known: HashSet<_> = work
+            .leaving
+            .values()
+            .map(|Leaving { claimed, .. }| (claimed.broadcast_id, claimed.guest_id.as_str()))
+            .collect();
+        let claimed = store::claimed(&self.db, epoch).await?;
+        let lost = claimed.iter().filter(|(id, guest)| !known.contains(&(*id, guest.as_str())));
+        let verdicts: Vec<_> = lost
+            .map(|(broadcast_id, guest_id)| Verdict {
+                broadcast_id: *broadcast_id,
+                guest_id: guest_id.clone(),
+                epoch,
+                state: MessageState::Pending,
+                may_have_arrived: false,
+                tries: 0,
+                not_before: None,
+                error: None,
+            })
+            .collect();
+        store::record(&self.db, &verdicts, self.clock.now()).await
+    }
+
+    /// Suspends what is SENDING. Answers whether anything was.
+    async fn suspend(&self, epoch: i64, reason: SuspensionReason, rest: TimeDelta) -> Result<bool, DbErr> {
+        let resumes_at = self.clock.now() + rest;
+        let suspended = store::suspend_all(&self.db, epoch, reason, resumes_at).await?;
+        if suspended > 0 {
+            tracing::error!(broadcasts = suspended, reason = reason.as_str(), %resumes_at, "broadcasts are suspended");
+            self.changed.notify_one();
+        }
+        Ok(suspended > 0)
+    }
+
+    /// Claims and sends as many messages as there are permits, by turns.
+    async fn dispatch(&self, open: &[Broadcast], epoch: i64, work: &mut UnderWay) -> Result<(), DbErr> {
+        let mut waiting: Vec<_> = open.iter().map(|broadcast| broadcast.id).collect();
+        work.schedule.open(waiting.iter().copied());
+        while !waiting.is_empty() {
+            let mut permits = self.permits(work);
+            if permits.is_empty() {
+                break;
+            }
+            let wanted = work.schedule.allot(&waiting, permits.len());
+            let claimed = store::claim(&self.db, &wanted, epoch, self.clock.now()).await;
+            let claimed = claimed.inspect_err(|_| work.in_doubt = true)?;
+            for (id, turns) in wanted {
+                let used = claimed.iter().filter(|claimed| claimed.broadcast_id == id).count();
+                if used < turns {
+                    work.schedule.unused(id);
+                    waiting.retain(|other| *other != id);
+                }
+            }
+            for (claimed, permit) in claimed.into_iter().zip(permits.drain(..)) {
+                self.send(open, claimed, permit, epoch, work);
             }
         }
+        match self.door.opens_at() {
+            Some(opens_at) if opens_at > Instant::now() + SILENT_WAIT && !waiting.is_empty() => {
+                let rest = TimeDelta::from_std(opens_at - Instant::now()).unwrap_or(TimeDelta::MAX);
+                self.suspend(epoch, SuspensionReason::Limited, rest).await.map(drop)
+            }
+            _ if waiting.is_empty() => {
+                work.next_at = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The permits that are to be had now, the earliest first. A provider that counts as dead is asked by one
+    /// request at a time.
+    fn permits(&self, work: &mut UnderWay) -> Vec<Permit> {
+        let most =
+            if work.health.is_dead() { 1_usize.saturating_sub(work.leaving.len()) } else { usize::MAX };
+        let mut permits = Vec::new();
+        while permits.len() < most {
+            match self.door.try_enter(Lane::Broadcast) {
+                Ok(permit) => permits.push(permit),
+                Err(next_at) => {
+                    work.next_at = next_at;
+                    break;
+                }
+            }
+        }
+        permits
     }
 
     fn send(
         &self,
-        broadcast: &Broadcast,
+        open: &[Broadcast],
         claimed: Claimed,
         mut permit: Permit,
         epoch: i64,
         work: &mut UnderWay,
     ) {
+        // What was claimed is of one of them.
+        let Some(broadcast) = open.iter().find(|broadcast| broadcast.id == claimed.broadcast_id) else {
+            return;
+        };
         let (api, message) = (self.door.api().clone(), broadcast.message.clone());
         let (guest_id, key) =
             (claimed.guest_id.clone(), message_key(claimed.broadcast_id, &claimed.guest_id));
+        let stop = work.stops.entry(broadcast.id).or_default().clone();
         let request = work.requests.spawn(async move {
-            if !permit.turn().await {
+            if !permit.turn().await || stop.is_cancelled() {
                 return None;
             }
             let outcome = api.send_message(&guest_id, &message, &key).await;
@@ -209,52 +284,29 @@ impl Sender {
             tracing::error!(%error, "a request was cut off");
             (error.id(), Some(Outcome::Ambiguous { reason: "the request was cut off".to_owned() }))
         });
-        work.unauthorized |= matches!(outcome, Some(Outcome::Unauthorized { .. }));
-        if let Some(leaving) = work.leaving.remove(&id) {
-            work.unwritten.push(self.judge(leaving, outcome));
+        let Some(leaving) = work.leaving.remove(&id) else { return };
+        if let Some(outcome) = &outcome {
+            work.health.heard((leaving.claimed.broadcast_id, &leaving.claimed.guest_id), outcome);
         }
+        work.unwritten.push(self.judge(leaving, outcome, work.health.is_dead()));
     }
 
-    /// The table of outcomes: what a message becomes, and whether it cost a try.
-    fn judge(&mut self, leaving: Leaving, outcome: Option<Outcome<()>>) -> Verdict {
+    fn judge(&mut self, leaving: Leaving, outcome: Option<Outcome<()>>, is_dead: bool) -> Verdict {
         let Leaving { claimed, policy, epoch } = leaving;
         let attempt = claimed.attempts + 1;
-        let (state, tries, error) = match outcome {
-            None | Some(Outcome::Limited { .. }) => (MessageState::Pending, 0, None),
-            Some(Outcome::Done(())) => (MessageState::Sent, 1, None),
-            Some(Outcome::NotFound) => {
-                (MessageState::Failed, 1, Some("the Guest API does not know this guest".to_owned()))
-            }
-            Some(Outcome::Refused { reason }) => (MessageState::Failed, 1, Some(reason)),
-            Some(Outcome::Unauthorized { reason }) => (MessageState::Pending, 0, Some(reason)),
-            Some(Outcome::Ambiguous { reason }) if policy == UncertainPolicy::Hold => {
-                (MessageState::Uncertain, 1, Some(reason))
-            }
-            Some(Outcome::Retry { reason } | Outcome::Ambiguous { reason })
-                if attempt < self.max_attempts =>
-            {
-                (MessageState::Pending, 1, Some(reason))
-            }
-            Some(Outcome::Retry { reason } | Outcome::Ambiguous { reason }) => {
-                (MessageState::Failed, 1, Some(reason))
-            }
-        };
-        let retried = state == MessageState::Pending && tries > 0;
+        let case = Circumstances { policy, is_last_try: attempt >= self.max_attempts, is_dead };
+        let judgement = outcome::judge(outcome, case);
+        let pause = judgement.pauses.then(|| outcome::backoff(attempt, &mut *self.rng));
         Verdict {
             broadcast_id: claimed.broadcast_id,
             guest_id: claimed.guest_id,
             epoch,
-            state,
-            tries,
-            not_before: retried.then(|| self.clock.now() + self.backoff(attempt)),
-            error: error.map(|error| error.chars().take(ERROR_MAX).collect()),
+            state: judgement.state,
+            may_have_arrived: judgement.may_have_arrived,
+            tries: judgement.tries,
+            not_before: pause.map(|pause| self.clock.now() + pause),
+            error: judgement.error,
         }
-    }
-
-    /// Full jitter: anything up to 1 s x 2^n.
-    fn backoff(&mut self, attempt: i32) -> TimeDelta {
-        let ceiling = BACKOFF_FIRST_MS.saturating_mul(1 << (attempt - 1).clamp(0, 20)).min(BACKOFF_MAX_MS);
-        TimeDelta::milliseconds(self.rng.random_range(0..=ceiling))
     }
 
     async fn write(&self, work: &mut UnderWay) -> Result<(), DbErr> {

@@ -69,7 +69,8 @@ pub fn broadcast(
                 if let Some(event) = steps.next(entry.seq, step) {
                     yield event;
                 }
-                if is_last(step) {
+                // A retry goes on after a step that was the last once.
+                if is_last(step) && (entry.seq > head || step.broadcast == present.broadcast) {
                     return;
                 }
             }
@@ -154,6 +155,7 @@ mod tests {
             created_at: DateTime::UNIX_EPOCH,
             starts_at: DateTime::UNIX_EPOCH,
             completed_at: None,
+            retries: 0,
         };
         Progress { broadcast, send_rate: 0.0, estimated_completion_at: None, finished }
     }

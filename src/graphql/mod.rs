@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 use crate::{clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration, reservations::Ingest};
 
 pub mod broadcast;
+pub mod broadcast_control;
+pub mod broadcast_start;
 pub mod document;
 pub mod errors;
 pub mod filter;

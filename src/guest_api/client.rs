@@ -54,6 +54,8 @@ pub enum Outcome<T> {
     Retry {
         /// What happened.
         reason: String,
+        /// Whether the provider answered at all.
+        answered: bool,
     },
     /// It left, and no answer came back: it may have been done.
     Ambiguous {
@@ -112,7 +114,10 @@ impl GuestApi {
         };
         self.judge(&head, &body).and_then(|()| match serde_json::from_slice(&body) {
             Ok(record) => Outcome::Done(record),
-            Err(error) => Outcome::Retry { reason: format!("answered a guest that can't be read: {error}") },
+            Err(error) => Outcome::Retry {
+                reason: format!("answered a guest that can't be read: {error}"),
+                answered: true,
+            },
         })
     }
 
@@ -173,7 +178,10 @@ impl GuestApi {
         };
         self.judge(&head, &body).and_then(|()| match serde_json::from_slice(&body) {
             Ok(Urls::Object { urls } | Urls::Bare(urls)) => Outcome::Done(urls),
-            Err(error) => Outcome::Retry { reason: format!("answered a list that can't be read: {error}") },
+            Err(error) => Outcome::Retry {
+                reason: format!("answered a list that can't be read: {error}"),
+                answered: true,
+            },
         })
     }
 
@@ -240,7 +248,7 @@ impl GuestApi {
             }
             404 => Outcome::NotFound,
             401 | 403 => Outcome::Unauthorized { reason: reason() },
-            408 | 425 | 500..=599 => Outcome::Retry { reason: reason() },
+            408 | 425 | 500..=599 => Outcome::Retry { reason: reason(), answered: true },
             // Redirects are not followed for a POST; like the other 4xx they will not change.
             _ => Outcome::Refused { reason: reason() },
         }
@@ -271,7 +279,7 @@ impl Head {
 /// A request that got no answer: it can be repeated without doubt only if it never left.
 fn failure(error: &reqwest::Error) -> Outcome<()> {
     if error.is_connect() {
-        return Outcome::Retry { reason: "could not connect".to_owned() };
+        return Outcome::Retry { reason: "could not connect".to_owned(), answered: false };
     }
     let reason =
         if error.is_timeout() { "no answer in time" } else { "the connection broke before the answer" };
@@ -296,7 +304,7 @@ impl<T> Outcome<T> {
             Self::Limited { wait } => Outcome::Limited { wait },
             Self::Unauthorized { reason } => Outcome::Unauthorized { reason },
             Self::Refused { reason } => Outcome::Refused { reason },
-            Self::Retry { reason } => Outcome::Retry { reason },
+            Self::Retry { reason, answered } => Outcome::Retry { reason, answered },
             Self::Ambiguous { reason } => Outcome::Ambiguous { reason },
         }
     }
@@ -305,6 +313,6 @@ impl<T> Outcome<T> {
 impl Outcome<()> {
     /// A failure of a request, as the failure of one that would have answered something else.
     fn retyped<U>(self) -> Outcome<U> {
-        self.and_then(|()| Outcome::Retry { reason: "no answer".to_owned() })
+        self.and_then(|()| Outcome::Retry { reason: "no answer".to_owned(), answered: false })
     }
 }

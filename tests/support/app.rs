@@ -41,7 +41,12 @@ impl Provider {
 
     /// As `settings` say.
     pub async fn start(settings: GuestApiSettings) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen("127.0.0.1:0", settings).await
+    }
+
+    /// The same, at an address.
+    pub async fn listen(address: &str, settings: GuestApiSettings) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (api, cancel) = (GuestApi::new(settings), CancellationToken::new());
         tokio::spawn(sandbox::serve(listener, api.clone(), cancel.clone()));

@@ -207,7 +207,7 @@ impl Keeper {
             Outcome::NotFound => Err(Fault::Failed("has no such route".to_owned())),
             Outcome::Refused { reason }
             | Outcome::Unauthorized { reason }
-            | Outcome::Retry { reason }
+            | Outcome::Retry { reason, .. }
             | Outcome::Ambiguous { reason } => Err(Fault::Failed(reason)),
         }
     }
