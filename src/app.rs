@@ -151,6 +151,8 @@ pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
 async fn migrate(db: &Db) -> Result<(), sea_orm::DbErr> {
     let lock = db.begin_write().await?;
     if db.backend() == DbBackend::Postgres {
+        // The migrations run on other connections, and may take longer than a transaction may stand still.
+        db::execute(lock.conn(), "SET LOCAL idle_in_transaction_session_timeout = 0", []).await?;
         db::execute(lock.conn(), "SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).await?;
         migration::Migrator::up(db.pool(), None).await?;
         return lock.commit().await;

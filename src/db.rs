@@ -26,6 +26,10 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use failure::Failure;
 
+/// How long a transaction of ours may stand still. A process that is frozen in the middle of one, or cut off
+/// from the network, would keep its locks, and with them everybody else, until it is back.
+const IDLE_IN_TRANSACTION: &str = "5s";
+
 /// Where the database is and how many connections may be open.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
@@ -139,7 +143,10 @@ async fn open(url: &str, connections: u32, path: Option<PathBuf>) -> Result<Data
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(10))
         })
-        .map_sqlx_postgres_opts(|postgres| postgres.application_name("besty"));
+        .map_sqlx_postgres_opts(|postgres| {
+            let limits = [("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)];
+            postgres.application_name("besty").options(limits)
+        });
     sea_orm::Database::connect(options).await
 }
 

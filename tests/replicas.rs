@@ -1,13 +1,16 @@
 //! Two processes on one PostgreSQL: both see every change, in the same order, and one of them sends.
 
+use std::time::Duration;
+
 use besty::sandbox::Kind;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::support::{
     TestApp, TestDb,
     app::Provider,
     binary::Server,
-    events::{created, event},
+    events::{created, event, named},
     sse::Sse,
     within,
 };
@@ -68,4 +71,37 @@ async fn one_of_them_calls_the_provider() {
     let (_, body) = second.post("/api/broadcast", &json!({ "message": "Again" })).await;
     assert_eq!(body["sent"], 30, "the other goes on: {body}");
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_stop_hands_over_at_once() {
+    let (db, provider) = (TestDb::postgres().await, Provider::quick().await);
+    let first = Server::start(&db, &provider.url, &[]).await;
+    let second = TestApp::start(&db, &provider).await;
+    second.apply(&named(1)).await;
+    let (_, body) = second.post("/api/broadcast", &json!({ "message": "Hello" })).await;
+    assert_eq!(body["sent"], 1, "sent by the first: {body}");
+    first.stop().await;
+    let stopped = Instant::now();
+    let (_, body) = second.post("/api/broadcast", &json!({ "message": "Again" })).await;
+    assert_eq!(body["sent"], 1, "sent by the second: {body}");
+    assert!(stopped.elapsed() < Duration::from_secs(3), "after {:?}", stopped.elapsed());
+    second.stop().await;
+}
+
+/// A process that is frozen in the middle of a transaction keeps its locks, but not for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stands_still_in_a_transaction_is_given_up() {
+    let (db, provider) = (TestDb::postgres().await, Provider::quick().await);
+    TestApp::start(&db, &provider).await.stop().await;
+    let pool = db.connect().await;
+    let frozen = pool.begin_write().await.unwrap();
+    let lock = "SELECT 1 AS found FROM sender_lease FOR UPDATE";
+    besty::db::query_one(frozen.conn(), lock, []).await.unwrap();
+    let app = TestApp::start(&db, &provider).await;
+    app.apply(&named(1)).await;
+    let (_, body) = app.post("/api/broadcast", &json!({ "message": "Hello" })).await;
+    assert_eq!(body["sent"], 1, "the lease could be taken: {body}");
+    frozen.commit().await.unwrap_err();
+    app.stop().await;
 }

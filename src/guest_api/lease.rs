@@ -18,8 +18,10 @@ use crate::db::{self, Db};
 const TTL: Duration = Duration::from_secs(9);
 /// How long before its end the holder stops by itself.
 const MARGIN: Duration = Duration::from_secs(2);
-/// How often it is renewed, or asked for.
+/// How often it is renewed.
 const BEAT: Duration = Duration::from_secs(2);
+/// How often it is looked whether it can be had: what was given back is taken at once.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A lease that this process holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +38,9 @@ pub struct Held {
 /// Who takes it over knows at once what the former holder had learned of the provider's limit.
 pub async fn keep(db: Db, memory: Memory, state: watch::Sender<Option<Held>>, cancel: CancellationToken) {
     let holder = Uuid::new_v4().to_string();
-    let mut beat = tokio::time::interval(BEAT);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => break,
-            _ = beat.tick() => {}
-        }
+    let mut pause = Duration::ZERO;
+    while cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        pause = BEAT;
         // Counted from before the request, so that our end is never later than the database's.
         let until = Instant::now() + TTL - MARGIN;
         let present = *state.borrow();
@@ -62,6 +60,7 @@ pub async fn keep(db: Db, memory: Memory, state: watch::Sender<Option<Held>>, ca
                     tracing::warn!("another process calls the Guest API now");
                 }
                 state.send_if_modified(|held| held.take().is_some());
+                pause = LOOK;
             }
             // The database is away: what is held ends by itself.
             Err(error) => tracing::warn!(%error, "the sender's lease can't be renewed"),
@@ -94,9 +93,14 @@ fn now_sql(backend: DbBackend) -> &'static str {
 /// Takes a lease that nobody holds or whose time is over. Answers the new epoch.
 async fn acquire(db: &Db, memory: &Memory, holder: &str) -> Result<Option<i64>, DbErr> {
     let (expiry, now) = (expiry_sql(db.backend()), now_sql(db.backend()));
+    let free = format!("id = 1 AND (holder IS NULL OR expires_at < {now})");
+    // Looked first: a statement that may write waits for others that do.
+    let look = format!("SELECT 1 AS found FROM sender_lease WHERE {free}");
+    if db::query_one(db.pool(), look, []).await?.is_none() {
+        return Ok(None);
+    }
     let sql = format!(
-        "UPDATE sender_lease SET holder = $1, epoch = epoch + 1, expires_at = {expiry} \
-         WHERE id = 1 AND (holder IS NULL OR expires_at < {now}) RETURNING epoch"
+        "UPDATE sender_lease SET holder = $1, epoch = epoch + 1, expires_at = {expiry} WHERE {free} RETURNING epoch"
     );
     let tx = db.begin_write().await?;
     let epoch = epoch(tx.conn(), sql, vec![holder.into()]).await?;

@@ -81,6 +81,19 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
     }
 
+    /// Sends a signal, `STOP` for example.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+        assert!(sent.success(), "SIG{name}");
+    }
+
+    /// SIGTERM: it stops as it is meant to.
+    pub async fn stop(mut self) {
+        self.signal("TERM").await;
+        assert!(within("its end", self.child.wait()).await.unwrap().success());
+    }
+
     /// SIGKILL: it gets no chance to put anything in order.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

@@ -1,20 +1,40 @@
 //! A way to PostgreSQL that a test can cut. The server behind it is shared by all tests, so none of
 //! them may stop it; seen through a cut proxy it is stopped: connections break, new ones are refused.
+//!
+//! It can also hold back the answer to one commit, or everything from a moment on.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+};
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
     task::JoinSet,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What is held back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    #[default]
+    Nothing,
+    /// The answer to the commit of the first transaction that has a statement with this text.
+    Commit(&'static str),
+    /// That commit was passed on; nothing comes back on its connection.
+    Held,
+    /// All that is said on any connection.
+    Everything,
+}
 
 /// A proxy; cut when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
     to: String,
+    hold: watch::Sender<Hold>,
     /// Bound and never listening: keeps the port ours while nobody listens.
     _reserved: TcpSocket,
     open: Option<(DropGuard, tokio::task::JoinHandle<()>)>,
@@ -29,7 +49,8 @@ impl Proxy {
         let reserved = socket();
         reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = reserved.local_addr().unwrap();
-        let mut proxy = Self { addr, to: host.to_owned(), _reserved: reserved, open: None };
+        let hold = watch::Sender::default();
+        let mut proxy = Self { addr, to: host.to_owned(), hold, _reserved: reserved, open: None };
         proxy.restore();
         (proxy, format!("postgres://{user}@{addr}/{name}"))
     }
@@ -41,15 +62,32 @@ impl Proxy {
         task.await.unwrap();
     }
 
+    /// Passes on the commit of the first transaction that has a statement with this text, and holds back the
+    /// answer. The statement has to be new to its connection: one that is known has no text.
+    pub fn hold_commit_of(&self, text: &'static str) {
+        self.hold.send_replace(Hold::Commit(text));
+    }
+
+    /// Waits until that commit was passed on.
+    pub async fn held(&self) {
+        self.hold.subscribe().wait_for(|hold| *hold == Hold::Held).await.unwrap();
+    }
+
+    /// Holds everything back from now on. Connections stay.
+    pub fn hold_everything(&self) {
+        self.hold.send_replace(Hold::Everything);
+    }
+
     /// Lets through again.
     pub fn restore(&mut self) {
+        self.hold.send_replace(Hold::Nothing);
         let socket = socket();
         socket.bind(self.addr).unwrap();
         let listener = socket.listen(64).unwrap();
         let cancel = CancellationToken::new();
-        let (cancelled, to) = (cancel.clone(), self.to.clone());
+        let (cancelled, to, hold) = (cancel.clone(), self.to.clone(), self.hold.clone());
         let task = tokio::spawn(async move {
-            let _: Option<()> = cancelled.run_until_cancelled_owned(forward(listener, to)).await;
+            let _: Option<()> = cancelled.run_until_cancelled_owned(forward(listener, to, hold)).await;
         });
         self.open = Some((cancel.drop_guard(), task));
     }
@@ -63,17 +101,60 @@ fn socket() -> TcpSocket {
 }
 
 /// Until dropped, and every connection with it.
-async fn forward(listener: TcpListener, to: String) {
+async fn forward(listener: TcpListener, to: String, hold: watch::Sender<Hold>) {
     let mut connections = JoinSet::new();
     loop {
-        let (mut near, _) = listener.accept().await.unwrap();
-        let to = to.clone();
+        let (near, _) = listener.accept().await.unwrap();
+        let (to, hold) = (to.clone(), hold.clone());
         connections.spawn(async move {
-            let mut far = TcpStream::connect(to).await.unwrap();
+            let far = TcpStream::connect(to).await.unwrap();
             near.set_nodelay(true).unwrap();
             far.set_nodelay(true).unwrap();
-            // Either side may break it, which the other then sees.
-            let _ = copy_bidirectional(&mut near, &mut far).await;
+            connect(near, far, &hold).await;
         });
     }
+}
+
+/// Until either side breaks it, which the other then sees.
+async fn connect(near: TcpStream, far: TcpStream, hold: &watch::Sender<Hold>) {
+    let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
+    let (is_watched, is_held) = (AtomicBool::new(false), AtomicBool::new(false));
+    let there = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = from_near.read(&mut buffer).await {
+            let said = &buffer[..read];
+            let now = hold.borrow().clone();
+            match now {
+                Hold::Everything => std::future::pending().await,
+                Hold::Commit(text) if holds(said, text) => is_watched.store(true, SeqCst),
+                Hold::Commit(_) if is_watched.load(SeqCst) && holds(said, "COMMIT") => {
+                    is_held.store(true, SeqCst);
+                    hold.send_replace(Hold::Held);
+                }
+                Hold::Nothing | Hold::Held | Hold::Commit(_) => {}
+            }
+            if to_far.write_all(said).await.is_err() {
+                return;
+            }
+        }
+    };
+    let back = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = from_far.read(&mut buffer).await {
+            if is_held.load(SeqCst) || *hold.borrow() == Hold::Everything {
+                std::future::pending::<()>().await;
+            }
+            if to_near.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = there => {}
+        () = back => {}
+    }
+}
+
+fn holds(said: &[u8], text: &str) -> bool {
+    said.windows(text.len()).any(|window| window == text.as_bytes())
 }
