@@ -120,7 +120,7 @@ async fn killed_when_the_broadcast_is_stored(db: TestDb) {
 
 async fn killed_while_messages_are_on_their_way(db: TestDb) {
     let provider = provider().await;
-    provider.api.faults().add(Fault::next(5, Effect::hang(Duration::from_secs(60))).on(Kind::Message));
+    provider.api.faults().add(Fault::next(5, Effect::hang(Duration::from_mins(1))).on(Kind::Message));
     let server = Server::start(&db, &provider.url, &[]).await;
     let id = broadcast(&server, 20).await;
     within("requests", provider.api.wait_for(|report| report.accepted >= 5)).await;
@@ -224,7 +224,7 @@ async fn a_frozen_holder_that_wakes_up_changes_nothing() {
     let (db, provider) = (TestDb::postgres().await, provider().await);
     let faults = provider.api.faults();
     // The first holder never gets an answer, and says so while the second one waits for its own.
-    faults.add(Fault::next(4, Effect::hang(Duration::from_secs(60))).on(Kind::Message));
+    faults.add(Fault::next(4, Effect::hang(Duration::from_mins(1))).on(Kind::Message));
     faults.add(Fault::next(4, Effect::hang(Duration::from_secs(12))).on(Kind::Message));
     let set = [("BROADCAST_CONCURRENCY", "5")];
     let first = Server::start(&db, &provider.url, &set).await;
