@@ -22,6 +22,7 @@ mod registration;
 mod rejected;
 mod replicas;
 mod rest;
+mod scale;
 mod spool;
 mod transports;
 mod watchers;

@@ -114,14 +114,18 @@ async fn mark(
     let pending = format!(
         "SELECT guest_id FROM broadcast_recipients WHERE broadcast_id = {place} AND state = 'pending'"
     );
-    // MATERIALIZED: as plain subqueries PostgreSQL may run them once a row, and take more than `limit`.
+    let any = if bind.is_sqlite() { "IN (SELECT" } else { "= ANY(ARRAY(SELECT" };
+    let end = if bind.is_sqlite() { ")" } else { "))" };
+    // MATERIALIZED: as plain subqueries PostgreSQL may run them once a row, and take more than `limit`. The
+    // other two oddities make it look the picked rows up by the primary key: of a table that has just grown
+    // it knows nothing, and would rather go through all that is pending.
     let sql = format!(
         "WITH fresh AS MATERIALIZED ({pending} AND not_before IS NULL LIMIT {limit}), \
          again AS MATERIALIZED ({pending} AND not_before <= {now} ORDER BY not_before LIMIT {limit}), \
          picked AS MATERIALIZED ( \
            SELECT guest_id FROM fresh UNION ALL SELECT guest_id FROM again LIMIT {limit}) \
          UPDATE broadcast_recipients SET state = 'sending', epoch = {epoch} \
-         WHERE broadcast_id = {place} AND state = 'pending' AND guest_id IN (SELECT guest_id FROM picked) \
+         WHERE broadcast_id = {place} AND state || '' = 'pending' AND guest_id {any} guest_id FROM picked{end} \
          RETURNING guest_id, attempts - tries_before AS attempts"
     );
     let rows = db::query_all(conn, sql, bind.into_values()).await?;

@@ -2,7 +2,7 @@
 //! broadcast locked, changes it only where it is in a state to leave, and answers it as it is then.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use uuid::Uuid;
 
 use super::change;
@@ -43,6 +43,10 @@ pub(in crate::broadcast) async fn cancel(
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Option<Broadcast>, DbErr> {
+    if conn.get_database_backend() == DbBackend::Postgres {
+        // Of a table that has just grown it knows nothing, and would compare each message with each.
+        db::execute(conn, "SET LOCAL enable_nestloop = off", []).await?;
+    }
     let mut bind = Bind::new(conn.get_database_backend());
     let (at, place) = (bind.push_instant(now), bind.push(id.to_string()));
     let sql = format!(
