@@ -8,6 +8,7 @@
 mod support;
 
 mod feed;
+mod broadcast;
 mod ingest;
 mod load;
 mod outage;
