@@ -148,3 +148,34 @@ pub(in crate::broadcast) async fn claimed(db: &Db, epoch: i64) -> Result<Vec<(Uu
     let rows = db::query_all(tx.conn(), sql, [epoch.into()]).await?;
     rows.iter().map(message_of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use migration::MigratorTrait as _;
+
+    use super::*;
+
+    /// Why a pause may answer: no claim comes after it, whatever the sender knew before.
+    #[tokio::test]
+    async fn only_the_holder_claims_and_only_of_what_is_sending() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open_file(&folder.path().join("besty.db")).await.unwrap();
+        migration::Migrator::up(db.pool(), None).await.unwrap();
+        let (id, now) = (Uuid::from_u128(1), DateTime::UNIX_EPOCH);
+        let setup = format!(
+            "INSERT INTO broadcasts (id, message, status, total, pending, on_uncertain, input_digest, created_at, \
+             starts_at) VALUES ('{id}', 'Hello', 'paused', 1, 1, 'resend', '', '', '')"
+        );
+        db::execute(db.pool(), setup, []).await.unwrap();
+        let message = "INSERT INTO broadcast_recipients (broadcast_id, guest_id) VALUES ($1, 'guest_1')";
+        db::execute(db.pool(), message, [id.to_string().into()]).await.unwrap();
+        for (status, epoch, claimed) in
+            [("paused", 0, 0), ("suspended", 0, 0), ("sending", 1, 0), ("sending", 0, 1)]
+        {
+            let set = "UPDATE broadcasts SET status = $1";
+            db::execute(db.pool(), set, [status.into()]).await.unwrap();
+            let got = claim(&db, &[(id, 5)], epoch, now).await.unwrap();
+            assert_eq!(got.len(), claimed, "{status}, epoch {epoch}");
+        }
+    }
+}
