@@ -269,7 +269,8 @@ impl Sender {
             (claimed.guest_id.clone(), message_key(claimed.broadcast_id, &claimed.guest_id));
         let stop = work.stops.entry(broadcast.id).or_default().clone();
         let request = work.requests.spawn(async move {
-            if !permit.turn().await || stop.is_cancelled() {
+            let may_leave = stop.run_until_cancelled(permit.turn()).await;
+            if may_leave != Some(true) || stop.is_cancelled() {
                 return None;
             }
             let outcome = api.send_message(&guest_id, &message, &key).await;
