@@ -21,6 +21,8 @@ const RING: usize = 4_096;
 const PAGE: u32 = 500;
 /// Changes handed to a watcher at once.
 const BATCH: usize = 64;
+/// Changes a watcher reads from the log at once. One that is not read from keeps them for as long.
+const CATCH_UP: u32 = 64;
 /// How long after a read the next one begins at the earliest: under load, many commits share a read.
 const PACE: Duration = Duration::from_millis(4);
 /// How late a change may be seen when no hint came: the floor under LISTEN.
@@ -185,7 +187,7 @@ impl Watcher {
                     let _ = self.head.changed().await;
                     continue;
                 }
-                Found::Behind => self.hub.feed.read_after(self.seq, PAGE).await?,
+                Found::Behind => self.hub.feed.read_after(self.seq, CATCH_UP).await?,
             };
             match entries.last() {
                 Some(last) => {
