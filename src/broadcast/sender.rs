@@ -217,7 +217,7 @@ impl Sender {
                     waiting.retain(|other| *other != id);
                 }
             }
-            for (claimed, permit) in claimed.into_iter().zip(permits.drain(..)) {
+            for (claimed, permit) in by_turns(claimed).into_iter().zip(permits.drain(..)) {
                 self.send(open, claimed, permit, epoch, work);
             }
         }
@@ -319,6 +319,19 @@ impl Sender {
         self.changed.notify_one();
         Ok(())
     }
+}
+
+/// The first message of each broadcast, then the second of each, and so on: the earlier permits are shared too.
+fn by_turns(claimed: Vec<Claimed>) -> Vec<Claimed> {
+    let mut had = HashMap::new();
+    let numbered = claimed.into_iter().map(|claimed| {
+        let turns: &mut usize = had.entry(claimed.broadcast_id).or_default();
+        *turns += 1;
+        (*turns, claimed)
+    });
+    let mut numbered: Vec<_> = numbered.collect();
+    numbered.sort_by_key(|(turn, _)| *turn);
+    numbered.into_iter().map(|(_, claimed)| claimed).collect()
 }
 
 /// The key that goes with every try of one message: derived, so that it survives any crash.

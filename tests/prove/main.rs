@@ -7,8 +7,8 @@
 #[expect(dead_code, reason = "shared with the other tests, which use the rest")]
 mod support;
 
-mod feed;
 mod broadcast;
+mod feed;
 mod ingest;
 mod load;
 mod outage;
