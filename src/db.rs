@@ -158,8 +158,9 @@ async fn open_for_batches(url: &str, connections: u32) -> Result<DatabaseConnect
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("plan_cache_mode", "force_generic_plan"),
-            // Whoever has given up waiting for the feed lock must not leave a connection that still waits.
-            ("lock_timeout", "4s"),
+            // Less than a batch may take: whoever has given up waiting for the feed lock must not leave a
+            // connection behind that still waits, and writes what was answered otherwise by then.
+            ("lock_timeout", "1s"),
         ])
     });
     sea_orm::Database::connect(options).await
