@@ -1,6 +1,11 @@
 //! Guests: fetched once, kept apart from events, projected onto every reservation of theirs.
 
-use besty::sandbox::{Effect, Fault, GuestApiSettings, Kind};
+use std::time::Duration;
+
+use besty::{
+    db,
+    sandbox::{Effect, Fault, GuestApiSettings, Kind},
+};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -18,6 +23,8 @@ on_both!(
     inline_fields_are_taken_up_even_from_a_stale_event,
     what_others_wrote_is_not_lost,
     a_look_up_is_tried_again,
+    a_miss_is_remembered,
+    look_ups_go_on_after_a_restart,
 );
 
 async fn row(app: &TestApp, id: &str) -> Value {
@@ -120,6 +127,43 @@ async fn a_look_up_is_tried_again(db: TestDb) {
     let app = TestApp::start(&db, &provider).await;
     let mut stream = watch(&app).await;
     app.apply(&created(1)).await;
+    within("the name", until_named(&app, &mut stream, "res_00001", Value::is_string)).await;
+    app.stop().await;
+}
+
+async fn a_miss_is_remembered(db: TestDb) {
+    let provider = Provider::quick().await;
+    provider.api.faults().unknown("guest_404");
+    let app = TestApp::start(&db, &provider).await;
+    app.apply(&event("res_1", "guest_404", "confirmed", 1)).await;
+    let pool = db.connect().await;
+    within("the miss in the table", async {
+        let tried = "SELECT guest_id FROM guests WHERE guest_id = 'guest_404' AND fetch_attempts > 0";
+        while db::query_one(pool.pool(), tried, []).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    app.stop().await;
+    let app = TestApp::start(&db, &provider).await;
+    let mut stream = watch(&app).await;
+    app.apply(&event("res_2", "guest_404", "confirmed", 2)).await;
+    app.apply(&event("res_3", "guest_007", "confirmed", 3)).await;
+    within("another guest's name", until_named(&app, &mut stream, "res_3", Value::is_string)).await;
+    app.stop().await;
+    let requests = provider.api.requests();
+    assert_eq!(requests.iter().filter(|seen| seen.path.ends_with("/guest_404")).count(), 1);
+}
+
+async fn look_ups_go_on_after_a_restart(db: TestDb) {
+    let provider = Provider::quick().await;
+    provider.api.faults().add(Fault::next(1, Effect::answer_later(429, 1)).on(Kind::Guest));
+    let app = TestApp::start(&db, &provider).await;
+    app.apply(&created(1)).await;
+    provider.api.wait_for(|report| report.requests > 0).await;
+    app.stop().await;
+    let app = TestApp::start(&db, &provider).await;
+    let mut stream = watch(&app).await;
     within("the name", until_named(&app, &mut stream, "res_00001", Value::is_string)).await;
     app.stop().await;
 }
