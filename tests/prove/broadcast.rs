@@ -30,6 +30,7 @@ const END: Duration = Duration::from_mins(3);
 
 /// What one pair went through.
 #[derive(Debug)]
+#[expect(dead_code, reason = "the figures are printed")]
 struct Figures {
     honours_key: bool,
     was_sending: usize,
