@@ -4,6 +4,7 @@
 //! here: how an instant is bound, how a write transaction begins, and who may hold one.
 
 mod failure;
+mod kept;
 
 use std::{
     path::{Path, PathBuf},
@@ -25,10 +26,14 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use failure::Failure;
+pub use kept::{KeptConnection, KeptConnections, query_error};
 
 /// How long a transaction of ours may stand still. A process that is frozen in the middle of one, or cut off
 /// from the network, would keep its locks, and with them everybody else, until it is back.
 const IDLE_IN_TRANSACTION: &str = "5s";
+
+/// How long a connection may lie idle before it is tested: the server may have been restarted meanwhile.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// Where the database is and how many connections may be open.
 #[derive(Clone, Debug)]
@@ -44,7 +49,7 @@ pub struct DatabaseSettings {
 pub struct Db {
     pool: DatabaseConnection,
     /// PostgreSQL: connections for [`Db::batches`].
-    batches: Option<DatabaseConnection>,
+    batches: Option<KeptConnections>,
     /// SQLite has one writer at a time. Waiting here is fair and wakes at once; waiting in SQLite is
     /// polling.
     sqlite_writer: Option<Arc<Mutex<()>>>,
@@ -80,7 +85,7 @@ impl Db {
         Ok(Self::new(open("sqlite://file?mode=rwc", 1, Some(path.to_owned())).await?, None))
     }
 
-    fn new(pool: DatabaseConnection, batches: Option<DatabaseConnection>) -> Self {
+    fn new(pool: DatabaseConnection, batches: Option<KeptConnections>) -> Self {
         let sqlite_writer = (pool.get_database_backend() == DbBackend::Sqlite).then(Arc::default);
         Self { pool, batches, sqlite_writer }
     }
@@ -93,10 +98,10 @@ impl Db {
 
     /// Connections that the statements of ingest have for themselves, so that no other work holds them up.
     /// Each statement there looks up a list of keys: what PostgreSQL plans for one list is planned once, and
-    /// never as a scan, even while it takes the tables for empty.
+    /// never as a scan, even while it takes the tables for empty. SQLite has none.
     #[must_use]
-    pub fn batches(&self) -> &DatabaseConnection {
-        self.batches.as_ref().unwrap_or(&self.pool)
+    pub fn batches(&self) -> Option<&KeptConnections> {
+        self.batches.as_ref()
     }
 
     /// Which database it is.
@@ -122,7 +127,7 @@ impl Db {
     /// Closes every connection.
     pub async fn close(&self) -> Result<(), DbErr> {
         if let Some(batches) = &self.batches {
-            batches.close_by_ref().await?;
+            batches.close().await;
         }
         self.pool.close_by_ref().await
     }
@@ -150,7 +155,7 @@ async fn open(url: &str, connections: u32, path: Option<PathBuf>) -> Result<Data
     sea_orm::Database::connect(options).await
 }
 
-async fn open_for_batches(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
+async fn open_for_batches(url: &str, connections: u32) -> Result<KeptConnections, DbErr> {
     let mut options = options(url, connections);
     options.map_sqlx_postgres_opts(|postgres| {
         postgres.application_name("besty ingest").options([
@@ -163,12 +168,18 @@ async fn open_for_batches(url: &str, connections: u32) -> Result<DatabaseConnect
             ("lock_timeout", "1s"),
         ])
     });
-    sea_orm::Database::connect(options).await
+    let pool = sea_orm::Database::connect(options).await?;
+    Ok(KeptConnections::new(pool.get_postgres_connection_pool().clone(), connections))
 }
 
 fn options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
-    options.max_connections(connections).acquire_timeout(Duration::from_secs(3)).sqlx_logging(false);
+    options
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(3))
+        // A test is a round trip of its own; one that was just in use has no need of it.
+        .test_before_acquire_if_idle_for(TRUSTED)
+        .sqlx_logging(false);
     options
 }
 

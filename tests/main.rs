@@ -18,6 +18,7 @@ mod graphql;
 mod guests;
 mod kill;
 mod pace;
+mod recent;
 mod registration;
 mod rejected;
 mod replicas;

@@ -1,7 +1,7 @@
 //! One try to write a batch: with a time limit, and with the row that the database refuses found by
 //! halving, so that its neighbours are applied.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::DbErr;
 use tokio::sync::watch;
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{
     ReservationEvent,
     batch::{self, Applied},
+    recent::Recent,
 };
 use crate::{clock::Clock, db::Failure, feed::Feed};
 
@@ -61,6 +62,7 @@ impl Availability {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) feed: Feed,
+    pub(super) recent: Arc<Recent>,
     pub(super) clock: Clock,
     /// A transaction that takes longer is given up: the database is too slow.
     pub(super) limit: Duration,
@@ -103,7 +105,7 @@ impl Table {
     }
 
     async fn once(&self, events: &[ReservationEvent]) -> Result<Vec<Applied>, Fate> {
-        let writing = batch::apply(&self.feed, events, self.clock.now());
+        let writing = batch::apply(&self.feed, &self.recent, events, self.clock.now());
         let Ok(result) = tokio::time::timeout(self.limit, writing).await else {
             tracing::warn!(events = events.len(), limit = ?self.limit, "a batch took too long");
             return Err(Fate::Away);

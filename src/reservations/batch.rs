@@ -6,9 +6,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbErr;
 
-use super::{Reservation, ReservationEvent, change, guests::GuestBook, optimistic, order::Order, store};
+use super::{
+    Reservation, ReservationEvent, change, guests::GuestBook, optimistic, order::Order, recent::Recent, store,
+};
 use crate::feed::{Feed, NewChange};
 
 /// What became of an event.
@@ -22,14 +24,15 @@ pub enum Applied {
     Duplicate,
 }
 
-/// Applies events in one transaction; answers in their order.
+/// Applies events in one transaction; answers in their order. `recent` may be outdated.
 pub async fn apply(
     feed: &Feed,
+    recent: &Recent,
     events: &[ReservationEvent],
     now: DateTime<Utc>,
 ) -> Result<Vec<Applied>, DbErr> {
-    if feed.db().backend() == DbBackend::Postgres
-        && let Some(answers) = optimistic::apply(feed, events, now).await?
+    if let Some(connections) = feed.db().batches()
+        && let Some(answers) = optimistic::apply(feed, connections, recent, events, now).await?
     {
         return Ok(answers);
     }
@@ -48,7 +51,8 @@ async fn apply_locked(
     let guest_ids = events.iter().map(|event| event.guest_id.as_str()).collect();
     let mut guests = GuestBook::load(tx.conn(), guest_ids).await?;
     guests.learn_from(events);
-    let decision = Decision::new(&rows, events, &guests, now)?;
+    let before = rows.iter().map(|row| (row.reservation_id.as_str(), row)).collect();
+    let decision = Decision::new(&before, events, &guests, now)?;
     store::write(&mut tx, &decision.rows, &decision.changes).await?;
     guests.write(tx.conn(), now).await?;
     let done = decision.rows.iter().map(|row| row.reservation_id.as_str()).collect();
@@ -68,15 +72,14 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// `guests` has learned from the events.
+    /// `before` has the rows that are there, and `guests` has learned from the events.
     pub(super) fn new(
-        present: &[Reservation],
+        before: &HashMap<&str, &Reservation>,
         events: &[ReservationEvent],
         guests: &GuestBook,
         now: DateTime<Utc>,
     ) -> Result<Self, DbErr> {
-        let before: HashMap<_, _> = present.iter().map(|row| (row.reservation_id.as_str(), row)).collect();
-        let (newest, answers) = decide(&before, events);
+        let (newest, answers) = decide(before, events);
         let (mut rows, mut changes) = (Vec::with_capacity(newest.len()), Vec::with_capacity(newest.len()));
         for event in newest {
             let before = before.get(event.reservation_id.as_str()).copied();

@@ -58,7 +58,7 @@ impl Drain {
         feed: Feed,
         clock: Clock,
     ) -> Self {
-        let table = Table { feed, clock, limit: LIMIT, halve_unclear: true };
+        let table = Table { feed, recent: Arc::default(), clock, limit: LIMIT, halve_unclear: true };
         Self { spool, availability, rejected, table, after: 0 }
     }
 

@@ -29,8 +29,9 @@ pub(super) struct GuestBook {
     guests: HashMap<String, Guest>,
 }
 
+/// One guest, and what became of them in this transaction.
 #[derive(Debug, Default)]
-struct Guest {
+pub(super) struct Guest {
     /// First name, last name, email, phone.
     fields: [Field; 4],
     /// Not in the table yet.
@@ -39,6 +40,8 @@ struct Guest {
     is_changed: bool,
     /// Only the order of a field differs: nothing for a watcher, but later events must see it.
     is_confirmed: bool,
+    /// What PostgreSQL calls the version of the row this was read from, where it was asked for.
+    version: Option<String>,
 }
 
 /// A value and where it came from. `None < Some`, so anything learned beats nothing.
@@ -121,9 +124,24 @@ impl GuestBook {
         Ok(book)
     }
 
-    /// Begins with a guest as the table has them.
-    pub(super) fn know(&mut self, row: guest::Model) {
-        self.guests.insert(row.guest_id.clone(), row.into());
+    /// Begins with a guest as the table has them in this version.
+    pub(super) fn know(&mut self, row: guest::Model, version: String) {
+        let id = row.guest_id.clone();
+        self.guests.insert(id, Guest { version: Some(version), ..row.into() });
+    }
+
+    /// Begins with guests as they were [settled](Self::settle).
+    pub(super) fn recall(guests: HashMap<String, Guest>) -> Self {
+        Self { guests }
+    }
+
+    /// The guests as they are once what was learned is committed: in a row of this version.
+    pub(super) fn settle(self, version: &str) -> HashMap<String, Guest> {
+        let settled = |(id, guest): (String, Guest)| {
+            let version = if guest.is_learned() { Some(version.to_owned()) } else { guest.version };
+            (id, Guest { fields: guest.fields, version, ..Guest::default() })
+        };
+        self.guests.into_iter().map(settled).collect()
     }
 
     /// Begins guests of whom neither the table nor a reservation says anything.
@@ -174,20 +192,22 @@ impl GuestBook {
         self.guests.values().any(|guest| guest.is_changed && !guest.is_new)
     }
 
-    /// Whether there is something to write of a guest.
-    pub(super) fn is_learned(&self, guest_id: &str) -> bool {
-        self.guests.get(guest_id).is_some_and(Guest::is_learned)
+    /// The version that a guest's row must have for this to be what is known of them; empty where there is
+    /// something to write, which is checked by itself.
+    pub(super) fn version(&self, guest_id: &str) -> &str {
+        let guest = self.guests.get(guest_id).filter(|guest| !guest.is_learned());
+        guest.and_then(|guest| guest.version.as_deref()).unwrap_or_default()
     }
 
     /// What was learned, as `besty_apply_batch` takes it: with the version of each guest who is in the
     /// table. None when nothing was.
-    pub(super) fn news_json(&self, versions: &HashMap<String, String>) -> Option<serde_json::Value> {
+    pub(super) fn news_json(&self) -> Option<serde_json::Value> {
         let news: Vec<_> = self
             .learned()
             .map(|(id, guest)| {
                 let [first_name, last_name, email, phone] = &guest.fields;
                 serde_json::json!({
-                    "guest_id": id, "version": versions.get(id),
+                    "guest_id": id, "version": guest.version,
                     "first_name": first_name.value, "first_name_order": first_name.order,
                     "last_name": last_name.value, "last_name_order": last_name.order,
                     "email": email.value, "email_order": email.order,

@@ -103,7 +103,8 @@ pub fn new(
     metrics: Metrics,
 ) -> (Ingest, Vec<Writer>) {
     let writers = if feed.db().backend() == DbBackend::Postgres { 2 } else { 1 };
-    let table = Table { feed, clock: clock.clone(), limit: LIMIT, halve_unclear: false };
+    let table =
+        Table { feed, recent: Arc::default(), clock: clock.clone(), limit: LIMIT, halve_unclear: false };
     let writer = |queue| Writer {
         queue,
         spool: spool.clone(),

@@ -1,6 +1,7 @@
 //! Flow 1, top to bottom: a webhook becomes a row, and the row a live change.
 //!
-//! [`event`] parses, [`order`] says which of two events is newer, [`ingest`] queues, [`batch`] writes; while
+//! [`event`] parses, [`order`] says which of two events is newer, [`ingest`] queues, [`batch`] writes
+//! (upon what is [`recent`] where it can); while
 //! the database is away [`spool`] keeps and [`drain`] makes up for it. [`filter`] and [`store`] read, [`change`]
 //! is what watchers see, [`rejected`] keeps what could not be applied. What is known of guests is kept by
 //! [`guests`] and completed by [`hydrate`].
@@ -22,6 +23,7 @@ pub mod hydrate;
 pub mod ingest;
 mod optimistic;
 pub mod order;
+pub mod recent;
 pub mod rejected;
 pub mod spool;
 pub mod store;

@@ -1,44 +1,71 @@
 //! PostgreSQL's short way to write a batch: two calls, and the feed lock held only for the second.
 //!
-//! The first reads what the batch is decided upon, with the version of every row and no lock. The second
+//! The first reads what the batch is decided upon, with the version of every row and no lock; what
+//! this process wrote itself is [remembered](super::recent), and left out there. The second
 //! takes the feed lock and writes what was decided where every version is still the same, or nothing at all.
 //! So it ends in what a batch that had held the lock all along would have written. What it can't do (rows of
 //! a guest whose fields change, a row it can't read) and what was outrun is left to that longer way.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt::Write as _,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use entity::{guest, reservation};
-use sea_orm::{DbErr, FromQueryResult, QueryResult, RuntimeErr, SqlxError};
+use sea_orm::{
+    DbErr, FromQueryResult, QueryResult, SqlxError,
+    sqlx::{PgConnection, query, query_as},
+};
 
 use super::{
     Reservation, ReservationEvent,
     batch::{Applied, Decision},
     guests::GuestBook,
+    recent::{Recent, Taken, Versioned},
     store,
 };
 use crate::{
-    db::{self, Bind},
+    db::{self, KeptConnections},
     feed::Feed,
 };
 
-/// Row or guest -> its version.
-type Versions = HashMap<String, String>;
-
 /// What a batch is decided upon.
+#[derive(Default)]
 struct Known {
-    rows: Vec<Reservation>,
-    versions: Versions,
+    rows: HashMap<String, Versioned<Reservation>>,
     guests: GuestBook,
-    guest_versions: Versions,
 }
 
+/// What became of a try.
+enum Attempt {
+    /// It is committed, and this is known by it.
+    Written(Vec<Applied>, Taken),
+    /// Something was not as it was remembered or read. Nothing is written.
+    Outrun,
+    /// This can't be done here. Nothing is written.
+    Unsuited,
+}
+
+/// Reservation ids, and beside each the guest of the event.
+const READ: &str = "SELECT r.*, r.xmin::text AS version, g.xmin::text AS known_version, \
+     g.guest_id AS known_guest_id, g.fetch_after AS known_fetch_after, \
+     g.fetch_attempts AS known_fetch_attempts, \
+     g.first_name AS known_first_name, g.first_name_order AS known_first_name_order, \
+     g.last_name AS known_last_name, g.last_name_order AS known_last_name_order, \
+     g.email AS known_email, g.email_order AS known_email_order, \
+     g.phone AS known_phone, g.phone_order AS known_phone_order \
+     FROM unnest($1::text[], $2::text[]) AS e(reservation_id, guest_id) \
+     LEFT JOIN reservations AS r ON r.reservation_id = e.reservation_id \
+     LEFT JOIN guests AS g ON g.guest_id = e.guest_id";
+
+const APPLY: &str = "SELECT besty_apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+     $15, $16, $17, $18, $19, $20), pg_current_xact_id()::xid::text";
+
 /// Applies events; answers in their order, or `None` when that takes the longer way. Then nothing is written.
+///
+/// What is remembered is tried first. It may be outdated, and then it is read.
 pub(super) async fn apply(
     feed: &Feed,
+    connections: &KeptConnections,
+    recent: &Recent,
     events: &[ReservationEvent],
     now: DateTime<Utc>,
 ) -> Result<Option<Vec<Applied>>, DbErr> {
@@ -46,121 +73,164 @@ pub(super) async fn apply(
     if events.iter().any(|event| event.timestamp.is_none()) {
         return Ok(None);
     }
-    let Some(mut known) = read(feed, events).await? else { return Ok(None) };
-    known.guests.learn_from(events);
-    if known.guests.has_changed_rows() {
-        return Ok(None);
+    let mut connection = connections.lend().await?;
+    let remembered = recent.take(events);
+    let mut attempt = Attempt::Outrun;
+    if !remembered.rows.is_empty() || !remembered.guests.is_empty() {
+        let known = Known { rows: remembered.rows, guests: GuestBook::recall(remembered.guests) };
+        attempt = try_upon(&mut connection, feed, known, true, events, now).await?;
     }
-    let decision = Decision::new(&known.rows, events, &known.guests, now)?;
-    let news = known.guests.news_json(&known.guest_versions);
-    if decision.rows.is_empty() && news.is_none() {
-        return Ok(Some(decision.answers));
+    if matches!(attempt, Attempt::Outrun) {
+        attempt = try_upon(&mut connection, feed, Known::default(), false, events, now).await?;
     }
-    match write(feed, &known, &decision, news, now).await {
-        Ok(()) => {
+    connections.keep(connection);
+    Ok(match attempt {
+        Attempt::Written(answers, known) => {
             feed.appended();
-            Ok(Some(decision.answers))
+            recent.put(known);
+            Some(answers)
         }
-        Err(error) if is_outrun(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
+        Attempt::Outrun | Attempt::Unsuited => None,
+    })
 }
 
-async fn read(feed: &Feed, events: &[ReservationEvent]) -> Result<Option<Known>, DbErr> {
-    let pairs: BTreeSet<_> = events.iter().map(|event| (&*event.reservation_id, &*event.guest_id)).collect();
-    let pool = feed.db().batches();
-    let mut bind = Bind::new(feed.db().backend());
-    let ids = bind.push_array(pairs.iter().map(|(id, _)| *id));
-    let guests = bind.push_array(pairs.iter().map(|(_, guest)| *guest));
-    let sql = format!(
-        "SELECT r.*, r.xmin::text AS version, g.xmin::text AS known_version, \
-         g.guest_id AS known_guest_id, g.fetch_after AS known_fetch_after, \
-         g.fetch_attempts AS known_fetch_attempts, \
-         g.first_name AS known_first_name, g.first_name_order AS known_first_name_order, \
-         g.last_name AS known_last_name, g.last_name_order AS known_last_name_order, \
-         g.email AS known_email, g.email_order AS known_email_order, \
-         g.phone AS known_phone, g.phone_order AS known_phone_order \
-         FROM unnest({ids}::text[], {guests}::text[]) AS e(reservation_id, guest_id) \
-         LEFT JOIN reservations AS r ON r.reservation_id = e.reservation_id \
-         LEFT JOIN guests AS g ON g.guest_id = e.guest_id"
-    );
-    let found = db::query_all(pool, sql, bind.into_values()).await?;
+/// Reads what is not known yet, decides, and writes what was decided.
+async fn try_upon(
+    connection: &mut PgConnection,
+    feed: &Feed,
+    mut known: Known,
+    is_remembered: bool,
+    events: &[ReservationEvent],
+    now: DateTime<Utc>,
+) -> Result<Attempt, DbErr> {
+    if !read(connection, &mut known, events).await?
+        || has_rows_of_new_guests(feed, &mut known, events).await?
+    {
+        return Ok(Attempt::Unsuited);
+    }
+    known.guests.learn_from(events);
+    if known.guests.has_changed_rows() {
+        return Ok(Attempt::Unsuited);
+    }
+    let before = known.rows.iter().map(|(id, (row, _))| (id.as_str(), row)).collect();
+    let decision = Decision::new(&before, events, &known.guests, now)?;
+    // Only what is written is checked, and the row that made an event old news may be gone by now.
+    if is_remembered && decision.answers.iter().any(|answer| *answer != Applied::Applied) {
+        return Ok(Attempt::Outrun);
+    }
+    let news = known.guests.news_json();
+    let version = if decision.rows.is_empty() && news.is_none() {
+        String::new()
+    } else {
+        match call(connection, feed, &known, &decision, news, now).await {
+            Ok(version) => version,
+            Err(error) if is_outrun(&error) => return Ok(Attempt::Outrun),
+            Err(error) => return Err(db::query_error(error)),
+        }
+    };
+    Ok(Attempt::Written(decision.answers, settled(known, decision.rows, &version)))
+}
 
-    let (mut rows, mut versions) = (Vec::with_capacity(found.len()), Versions::with_capacity(found.len()));
-    let (mut guests, mut guest_versions) = (GuestBook::default(), Versions::with_capacity(found.len()));
-    for row in &found {
+/// What is known once the rows are committed in this version. The number of a new row is not.
+fn settled(known: Known, written: Vec<Reservation>, version: &str) -> Taken {
+    let mut rows = known.rows;
+    for row in written {
+        if row.id != 0 {
+            rows.insert(row.reservation_id.clone(), (row, version.to_owned()));
+        }
+    }
+    Taken { rows, guests: known.guests.settle(version) }
+}
+
+/// Reads what the events are about and is not known yet; answers whether all of it can be read.
+async fn read(
+    connection: &mut PgConnection,
+    known: &mut Known,
+    events: &[ReservationEvent],
+) -> Result<bool, DbErr> {
+    let is_unknown = |event: &&ReservationEvent| {
+        !known.rows.contains_key(&event.reservation_id) || !known.guests.knows(&event.guest_id)
+    };
+    let pair = |event: &'_ ReservationEvent| (event.reservation_id.clone(), event.guest_id.clone());
+    let pairs: BTreeSet<_> = events.iter().filter(is_unknown).map(pair).collect();
+    if pairs.is_empty() {
+        return Ok(true);
+    }
+    let (ids, guests): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    for row in query(READ).bind(ids).bind(guests).fetch_all(connection).await.map_err(db::query_error)? {
+        let row = QueryResult::from(row);
         if let Some(version) = row.try_get::<Option<String>>("", "version")? {
-            let Some(row) = readable(row)? else { return Ok(None) };
-            if versions.insert(row.reservation_id.clone(), version).is_none() {
-                rows.push(row);
-            }
+            let Some(row) = readable(&row)? else { return Ok(false) };
+            known.rows.insert(row.reservation_id.clone(), (row, version));
         }
         if let Some(version) = row.try_get::<Option<String>>("", "known_version")? {
-            let guest = guest::Model::from_query_result(row, "known_")?;
-            guest_versions.insert(guest.guest_id.clone(), version);
-            guests.know(guest);
+            known.guests.know(guest::Model::from_query_result(&row, "known_")?, version);
         }
     }
-    let new: Vec<_> = pairs.iter().map(|(_, guest)| *guest).filter(|id| !guests.knows(id)).collect();
-    if !new.is_empty() && !store::of_guests(pool, &new).await?.is_empty() {
-        return Ok(None);
+    Ok(true)
+}
+
+/// Whether guests who are met for the first time have rows already. If none has, they are begun.
+async fn has_rows_of_new_guests(
+    feed: &Feed,
+    known: &mut Known,
+    events: &[ReservationEvent],
+) -> Result<bool, DbErr> {
+    let ids: BTreeSet<_> = events.iter().map(|event| event.guest_id.as_str()).collect();
+    let new: Vec<_> = ids.into_iter().filter(|id| !known.guests.knows(id)).collect();
+    if !new.is_empty() && !store::of_guests(feed.db().pool(), &new).await?.is_empty() {
+        return Ok(true);
     }
-    guests.begin(&new);
-    Ok(Some(Known { rows, versions, guests, guest_versions }))
+    known.guests.begin(&new);
+    Ok(false)
 }
 
 fn readable(row: &QueryResult) -> Result<Option<Reservation>, DbErr> {
     Ok(Reservation::try_from(reservation::Model::from_query_result(row, "")?).ok())
 }
 
-async fn write(
+/// Writes; answers the version that what was written has.
+async fn call(
+    connection: &mut PgConnection,
     feed: &Feed,
     known: &Known,
     decision: &Decision,
     news: Option<serde_json::Value>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let version = |versions: &Versions, id: &str| versions.get(id).cloned().unwrap_or_default();
-    let guest_version = |id: &str| {
-        let is_learned = known.guests.is_learned(id);
-        if is_learned { String::new() } else { version(&known.guest_versions, id) }
-    };
+) -> Result<String, SqlxError> {
+    let version = |id: &str| known.rows.get(id).map_or("", |(_, version)| version);
     let (rows, changes) = (&decision.rows, &decision.changes);
-    let mut bind = Bind::new(feed.db().backend());
-    bind.push(feed.lock());
-    bind.push(now);
-    bind.push(news);
-    bind.push(rows.iter().map(|row| row.id).collect::<Vec<_>>());
-    bind.push_array(rows.iter().map(|row| version(&known.versions, &row.reservation_id)));
-    bind.push_array(rows.iter().map(|row| row.reservation_id.as_str()));
-    bind.push_array(rows.iter().map(|row| row.property_id.as_str()));
-    bind.push_array(rows.iter().map(|row| row.guest_id.as_str()));
-    bind.push_array(rows.iter().map(|row| guest_version(&row.guest_id)));
-    bind.push_array(rows.iter().map(|row| row.status.as_str()));
-    bind.push(rows.iter().map(|row| row.check_in).collect::<Vec<_>>());
-    bind.push(rows.iter().map(|row| row.check_out).collect::<Vec<_>>());
-    bind.push(rows.iter().map(|row| row.num_guests).collect::<Vec<_>>());
-    bind.push(rows.iter().map(|row| row.total_amount).collect::<Vec<_>>());
-    bind.push_array(rows.iter().map(|row| row.currency.as_str()));
-    bind.push_array(rows.iter().map(|row| row.webhook_id.as_deref().unwrap_or_default()));
-    bind.push(rows.iter().filter_map(|row| row.event_timestamp).collect::<Vec<_>>());
-    bind.push_array(changes.iter().map(|change| change.kind));
-    bind.push_array(changes.iter().map(|change| change.before.as_deref().unwrap_or_default()));
-    bind.push_array(changes.iter().map(|change| change.after.as_str()));
-    let values = bind.into_values();
-    let mut sql = "SELECT besty_apply_batch($1".to_owned();
-    for place in 2..=values.len() {
-        let _ = write!(sql, ", ${place}");
-    }
-    sql.push(')');
-    db::execute(feed.db().batches(), sql, values).await.map(drop)
+    query_as(APPLY)
+        .bind(feed.lock())
+        .bind(now)
+        .bind(news)
+        .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+        .bind(texts(rows, |row| version(&row.reservation_id)))
+        .bind(texts(rows, |row| &row.reservation_id))
+        .bind(texts(rows, |row| &row.property_id))
+        .bind(texts(rows, |row| &row.guest_id))
+        .bind(texts(rows, |row| known.guests.version(&row.guest_id)))
+        .bind(texts(rows, |row| row.status.as_str()))
+        .bind(rows.iter().map(|row| row.check_in).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.check_out).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.num_guests).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.total_amount).collect::<Vec<_>>())
+        .bind(texts(rows, |row| &row.currency))
+        .bind(texts(rows, |row| row.webhook_id.as_deref().unwrap_or_default()))
+        .bind(rows.iter().filter_map(|row| row.event_timestamp).collect::<Vec<_>>())
+        .bind(texts(changes, |change| change.kind))
+        .bind(texts(changes, |change| change.before.as_deref().unwrap_or_default()))
+        .bind(texts(changes, |change| &change.after))
+        .fetch_one(connection)
+        .await
+        .map(|((), version)| version)
+}
+
+fn texts<'t, T>(items: &'t [T], text: impl Fn(&'t T) -> &'t str) -> Vec<&'t str> {
+    items.iter().map(text).collect()
 }
 
 /// Whether a version was another one by then.
-fn is_outrun(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
-    else {
-        return false;
-    };
-    matches!(&**error, SqlxError::Database(error) if error.code().as_deref() == Some("40001"))
+fn is_outrun(error: &SqlxError) -> bool {
+    matches!(error, SqlxError::Database(error) if error.code().as_deref() == Some("40001"))
 }
