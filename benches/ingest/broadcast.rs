@@ -41,7 +41,7 @@ pub(crate) async fn guest_api() -> Provider {
 pub(crate) async fn measure(server: &Server, load: &Load, provider: &Provider) {
     let broadcast = Broadcast::start(server).await;
     // It is under way, and past the first look at the limit.
-    tokio::time::timeout(Duration::from_secs(60), provider.api.wait_delivered(100)).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), provider.api.wait_delivered(100)).await.unwrap();
     let (mut with, mut without) = (Vec::new(), Vec::new());
     let mut sent = 0;
     for _ in 0..ROUNDS {
