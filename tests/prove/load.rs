@@ -1,15 +1,19 @@
 //! Events that disagree as much as events can, and many connections that post them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
+use besty::reservations::ReservationEvent;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rand::{RngExt as _, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::support::app::SECRET;
+use crate::support::{app::SECRET, fold};
 
 /// `count` events about `reservations`: few instants, so that many are equal; names that are missing
 /// or differ; webhook ids that are missing or used for different contents.
@@ -47,17 +51,30 @@ pub fn events(count: usize, reservations: usize, rng: &mut StdRng) -> Vec<Value>
         .collect()
 }
 
-/// Posts every event once, from many connections at once; answers each one's status and result.
-/// `None`: the connection broke before the answer.
+/// How many events differ from another one in nothing but what they say: same reservation, timestamp, status and
+/// webhook id. Only the end of the order tells them apart.
+pub fn conflicts(events: &[ReservationEvent]) -> usize {
+    let mut said: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for event in events {
+        let (moment, property_and_guest, dates, people, amount, currency) = fold::place(event);
+        let told = (property_and_guest, dates, people, amount, currency);
+        said.entry((&event.reservation_id, moment)).or_default().insert(told);
+    }
+    said.values().map(|said| said.len() - 1).sum()
+}
+
+/// Posts every event once, from many connections at once, to these servers in turn; answers each one's status and
+/// result. `None`: the connection broke before the answer.
 pub async fn post_all(
-    url: &str,
+    urls: &[String],
     events: Arc<Vec<Value>>,
     connections: usize,
 ) -> Vec<(usize, Option<(u16, Value)>)> {
     let next = Arc::new(AtomicUsize::new(0));
     let workers: Vec<_> = (0..connections)
-        .map(|_| {
-            let (next, events, url) = (Arc::clone(&next), Arc::clone(&events), format!("{url}/webhooks"));
+        .map(|n| {
+            let url = format!("{}/webhooks", urls[n % urls.len()]);
+            let (next, events) = (Arc::clone(&next), Arc::clone(&events));
             tokio::spawn(async move {
                 let (http, mut answers) = (besty::app::http_client().unwrap(), Vec::new());
                 loop {
