@@ -1,10 +1,13 @@
 //! The parts, built once: [`start`] spawns them, [`Running::stop`] drains them.
 
+mod database;
+mod front;
+mod intake;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use migration::MigratorTrait as _;
-use rand::{Rng, RngExt as _};
+use rand::Rng;
 use sea_orm::DbBackend;
 use tokio::{
     net::TcpListener,
@@ -13,35 +16,27 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{front::Front, intake::RunningIntake};
 use crate::{
     broadcast::{progress, sender::Sender},
     clock::Clock,
     config::Config,
-    db::{self, Db},
-    feed::{Feed, Hub},
+    db::Db,
+    feed::Hub,
     graphql::{self, Services, live::Live},
     guest_api::{
         Door, GuestApi, lease,
         memory::Memory,
         registration::{self, Registration},
     },
-    http::{self, HttpState, Secrets, Sockets},
-    reservations::{
-        Availability,
-        drain::Drain,
-        hydrate,
-        ingest::{self, Ingest},
-        rejected::{Keeper, Limits},
-        spool::{Spool, SpoolWriter},
-    },
-    telemetry::Metrics,
+    http::{self, HttpState},
+    reservations::hydrate,
 };
+
+pub use self::database::open_database;
 
 /// How long requests may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// One migration at a time among the processes of a database ("migrate" in ASCII).
-const MIGRATION_LOCK: i64 = 0x6d_6967_7261_7465;
 
 /// What the app takes from outside besides its configuration.
 pub struct Outside {
@@ -62,70 +57,13 @@ pub struct Running {
     registration: Registration,
     stopping: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
-    intake: Intake,
+    intake: RunningIntake,
     sender: JoinHandle<()>,
     sender_cancel: CancellationToken,
     lease: JoinHandle<()>,
     lease_cancel: CancellationToken,
     background: TaskTracker,
     background_cancel: CancellationToken,
-}
-
-/// What takes events in behind [`Ingest`].
-#[derive(Debug)]
-struct Intake {
-    writers: Vec<JoinHandle<()>>,
-    writer_cancel: CancellationToken,
-    drain: JoinHandle<()>,
-    drain_cancel: CancellationToken,
-    spool: SpoolWriter,
-    availability: Availability,
-}
-
-impl Intake {
-    async fn start(
-        config: &Config,
-        feed: &Feed,
-        clock: &Clock,
-        rejected: &Arc<Keeper>,
-        metrics: &Metrics,
-    ) -> (Ingest, Self) {
-        let (spool, spool_writer) = Spool::start(config.spool_path.clone(), config.spool_max_bytes).await;
-        let (availability, clock) = (Availability::default(), clock.clone());
-        let drain = Drain::new(
-            spool.clone(),
-            availability.clone(),
-            Arc::clone(rejected),
-            feed.clone(),
-            clock.clone(),
-        );
-        let (ingest, writers) =
-            ingest::new(feed.clone(), clock, spool, availability.clone(), metrics.clone());
-        let (writer_cancel, drain_cancel) = (CancellationToken::new(), CancellationToken::new());
-        let intake = Self {
-            writers: writers
-                .into_iter()
-                .map(|writer| tokio::spawn(writer.run(writer_cancel.clone())))
-                .collect(),
-            writer_cancel,
-            drain: tokio::spawn(drain.run(drain_cancel.clone())),
-            drain_cancel,
-            spool: spool_writer,
-            availability,
-        };
-        (ingest, intake)
-    }
-
-    /// What was accepted is written, or kept in the spool for the next start.
-    async fn stop(self) {
-        self.writer_cancel.cancel();
-        for writer in self.writers {
-            log_end("writer", writer.await.map(|()| None));
-        }
-        self.drain_cancel.cancel();
-        log_end("drain", self.drain.await.map(|()| None));
-        log_end("spool", self.spool.stop().await.map(|()| None));
-    }
 }
 
 /// An HTTP client as the app uses it: no redirects, which would turn a POST into a GET.
@@ -140,84 +78,21 @@ pub fn http_client() -> anyhow::Result<reqwest::Client> {
         .context("the HTTP client can't be made")
 }
 
-/// Connects and applies the migrations.
-pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
-    let db =
-        Db::connect(&config.database).await.context("DATABASE_URL, DB_*: the database can't be reached")?;
-    migrate(&db).await.context("the migrations can't be applied")?;
-    Ok(db)
+/// Builds and spawns everything. When this returns the server answers on `listener`: all of it, since this
+/// waits for the database, and answers for it meanwhile.
+pub async fn start(config: &Config, listener: TcpListener, outside: Outside) -> anyhow::Result<Running> {
+    let running = start_unless(config, listener, outside, std::future::pending::<()>()).await?;
+    running.context("stopped before it had started")
 }
 
-async fn migrate(db: &Db) -> Result<(), sea_orm::DbErr> {
-    let lock = db.begin_write().await?;
-    if db.backend() == DbBackend::Postgres {
-        // The migrations run on other connections, and may take longer than a transaction may stand still.
-        db::execute(lock.conn(), "SET LOCAL idle_in_transaction_session_timeout = 0", []).await?;
-        db::execute(lock.conn(), "SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).await?;
-        migration::Migrator::up(db.pool(), None).await?;
-        return lock.commit().await;
-    }
-    // One process has the file; the transaction would only be in the migrations' way.
-    drop(lock);
-    migration::Migrator::up(db.pool(), None).await
-}
-
-/// Builds and spawns everything. The server answers on `listener` when this returns.
-pub async fn start(config: &Config, listener: TcpListener, mut outside: Outside) -> anyhow::Result<Running> {
-    let addr = listener.local_addr()?;
-    let db = open_database(config).await?;
-    let feed = Feed::open(db.clone(), outside.rng.random()).await?;
-    let hub = Hub::open(feed.clone()).await?;
-    let (metrics, rejected) = (Metrics::new()?, Arc::new(Keeper::new(db.clone(), Limits::SERVER)));
-    let (ingest, intake) = Intake::start(config, &feed, &outside.clock, &rejected, &metrics).await;
-    let (lease_state, lease) = watch::channel(None);
-    let api = GuestApi::new(outside.http, config.guest_api_base_url.clone(), outside.clock.clone());
-    let door = Door::new(api, config.broadcast_concurrency, lease.clone());
-    let memory = Memory::new(door.clone(), config.guest_api_base_url.clone(), outside.clock.clone());
-    let (stopping, sender_cancel) = (CancellationToken::new(), CancellationToken::new());
-    let url = config.public_webhook_url.clone();
-    let registration = Registration::new(db.clone(), outside.clock.clone(), url, stopping.clone());
-    let services = Services {
-        db: db.clone(),
-        hub: hub.clone(),
-        ingest,
-        clock: outside.clock.clone(),
-        registration: registration.clone(),
-        woken: Arc::default(),
-        changed: Arc::default(),
-    };
-    let sender = Sender {
-        db: db.clone(),
-        door: door.clone(),
-        clock: outside.clock,
-        rng: outside.rng,
-        max_attempts: config.broadcast_max_attempts,
-        woken: Arc::clone(&services.woken),
-        changed: Arc::clone(&services.changed),
-        lease: lease.clone(),
-    };
-    let (lease_cancel, background_cancel) = (CancellationToken::new(), CancellationToken::new());
-    let lease_task = tokio::spawn(lease::keep(db.clone(), memory.clone(), lease_state, lease_cancel.clone()));
-    let background = TaskTracker::new();
-    background.spawn(background_cancel.clone().run_until_cancelled_owned(metrics.clone().upkeep()));
-    background.spawn(memory.keep(db.clone(), lease.clone(), background_cancel.clone()));
-    spawn_background(&background, &background_cancel, &services, &door, lease);
-    let state = state(config, services, (rejected, metrics), stopping.clone())?;
-    Ok(Running {
-        addr,
-        db,
-        hub,
-        registration,
-        server: serve(listener, state, stopping.clone()),
-        stopping,
-        intake,
-        sender: tokio::spawn(sender.run(sender_cancel.clone())),
-        sender_cancel,
-        lease: lease_task,
-        lease_cancel,
-        background,
-        background_cancel,
-    })
+/// The same; when `stop` comes first, an orderly end and nothing that runs.
+pub async fn start_unless(
+    config: &Config,
+    listener: TcpListener,
+    outside: Outside,
+    stop: impl Future,
+) -> anyhow::Result<Option<Running>> {
+    Front::new(config, listener, outside).await?.complete(stop).await
 }
 
 fn spawn_background(
@@ -239,58 +114,73 @@ fn spawn_background(
     tracker.spawn(registration::keep(services.registration.clone(), door.clone(), lease, cancel.clone()));
 }
 
-fn state(
-    config: &Config,
-    services: Services,
-    (rejected, metrics): (Arc<Keeper>, Metrics),
-    stopping: CancellationToken,
-) -> anyhow::Result<HttpState> {
-    let secrets = Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?;
+fn state(config: &Config, services: Services, front: &http::Front, stopping: CancellationToken) -> HttpState {
     let schema = graphql::schema(services.clone());
-    Ok(HttpState::new(http::Parts {
+    HttpState::new(http::Parts {
         live: Live::new(schema.clone(), services.hub.clone()),
-        sockets: Sockets::new(config.live),
+        sockets: front.sockets.clone(),
         schema,
-        ingest: services.ingest.clone(),
-        rejected,
         services,
-        metrics,
-        secrets,
         origins: config.cors_origins.clone(),
         stopping,
-    }))
-}
-
-fn serve(
-    listener: TcpListener,
-    state: HttpState,
-    stopping: CancellationToken,
-) -> JoinHandle<std::io::Result<()>> {
-    tokio::spawn(async move {
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // Answers and events are small and must not wait for more.
-            let _ = stream.set_nodelay(true);
-        });
-        let sockets = state.sockets.clone();
-        let server = axum::serve(listener, http::router(state))
-            .with_graceful_shutdown(stopping.clone().cancelled_owned());
-        // A WebSocket is no longer the server's.
-        let end = async {
-            let result = std::future::IntoFuture::into_future(server).await;
-            sockets.gone().await;
-            result
-        };
-        tokio::select! {
-            result = end => result,
-            () = async { stopping.cancelled().await; tokio::time::sleep(DRAIN).await } => {
-                tracing::warn!("connections that did not end in time are cut off");
-                Ok(())
-            }
-        }
     })
 }
 
 impl Running {
+    /// Puts the rest behind the front, and answers.
+    fn new(front: Front, hub: Hub) -> Self {
+        let Front { config, outside, addr, db, intake, reception, stopping, server } = front;
+        let (lease_state, lease) = watch::channel(None);
+        let api = GuestApi::new(outside.http, config.guest_api_base_url.clone(), outside.clock.clone());
+        let door = Door::new(api, config.broadcast_concurrency, lease.clone());
+        let memory = Memory::new(door.clone(), config.guest_api_base_url.clone(), outside.clock.clone());
+        let services = Services {
+            db: db.clone(),
+            hub: hub.clone(),
+            ingest: intake.ingest().clone(),
+            clock: outside.clock.clone(),
+            registration: reception.registration.clone(),
+            woken: Arc::default(),
+            changed: Arc::default(),
+        };
+        let sender = Sender {
+            db: db.clone(),
+            door: door.clone(),
+            clock: outside.clock,
+            rng: outside.rng,
+            max_attempts: config.broadcast_max_attempts,
+            woken: Arc::clone(&services.woken),
+            changed: Arc::clone(&services.changed),
+            lease: lease.clone(),
+        };
+        let (lease_cancel, background_cancel) = (CancellationToken::new(), CancellationToken::new());
+        let (sender_cancel, background) = (CancellationToken::new(), TaskTracker::new());
+        let lease_task =
+            tokio::spawn(lease::keep(db.clone(), memory.clone(), lease_state, lease_cancel.clone()));
+        background
+            .spawn(background_cancel.clone().run_until_cancelled_owned(reception.metrics.clone().upkeep()));
+        background.spawn(memory.keep(db.clone(), lease.clone(), background_cancel.clone()));
+        spawn_background(&background, &background_cancel, &services, &door, lease);
+        let intake = intake.run(hub.feed(), &reception.rejected);
+        let registration = services.registration.clone();
+        reception.complete(state(&config, services, &reception, stopping.clone()));
+        Self {
+            addr,
+            db,
+            hub,
+            registration,
+            server: server.answer(addr),
+            stopping,
+            intake,
+            sender: tokio::spawn(sender.run(sender_cancel.clone())),
+            sender_cancel,
+            lease: lease_task,
+            lease_cancel,
+            background,
+            background_cancel,
+        }
+    }
+
     /// Where the server listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
@@ -320,7 +210,7 @@ impl Running {
     pub async fn stop(self) {
         self.stopping.cancel();
         log_end("server", self.server.await.map(Result::err));
-        if self.intake.availability.is_away() {
+        if self.intake.is_database_away() {
             tokio::spawn(give_up(self.db.clone()));
         }
         self.intake.stop().await;

@@ -86,9 +86,11 @@ fn config_from_env() -> anyhow::Result<Config> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listen(config.listen).await?;
-    let running = app::start(&config, listener, outside()?).await?;
-    tracing::info!(address = %running.addr(), "listening");
-    wait_for_signal().await?;
+    let mut signal = std::pin::pin!(wait_for_signal());
+    let Some(running) = app::start_unless(&config, listener, outside()?, &mut signal).await? else {
+        return Ok(());
+    };
+    signal.await?;
     tracing::info!("stopping");
     running.stop().await;
     Ok(())

@@ -7,6 +7,7 @@ mod failure;
 mod kept;
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -34,6 +35,9 @@ const IDLE_IN_TRANSACTION: &str = "5s";
 
 /// How long a connection may lie idle before it is tested: the server may have been restarted meanwhile.
 const TRUSTED: Duration = Duration::from_secs(1);
+
+/// How long PostgreSQL may take to let somebody in.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Where the database is and how many connections may be open.
 #[derive(Clone, Debug)]
@@ -65,12 +69,14 @@ pub struct WriteTx {
 impl Db {
     /// Opens the pool; fails when the database can't be reached.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DbErr> {
+        let db = Self::open(settings).await?;
+        db.reach().await?;
+        Ok(db)
+    }
+
+    /// Opens the pool. On PostgreSQL, nothing is connected before it is needed.
+    pub async fn open(settings: &DatabaseSettings) -> Result<Self, DbErr> {
         let url = settings.url.expose_secret();
-        if !url.starts_with("sqlite:") {
-            // A pool tries for long and then says that it timed out; one connection says why.
-            let one = PgConnection::connect(url).await;
-            one.map_err(|error| DbErr::Conn(RuntimeErr::Internal(error.to_string())))?.close().await.ok();
-        }
         if url.starts_with("sqlite:") {
             return Ok(Self::new(open(url, settings.pool_max, None).await?, None));
         }
@@ -78,6 +84,21 @@ impl Db {
         let pool = open(url, settings.pool_max.saturating_sub(for_batches).max(1), None).await?;
         let batches = open_for_batches(url, for_batches).await?;
         Ok(Self::new(pool, Some(batches)))
+    }
+
+    /// Fails when the database can't be reached, and says why: a pool tries for long and then says that it timed
+    /// out. A SQLite file that was opened is reached.
+    pub async fn reach(&self) -> Result<(), DbErr> {
+        if self.backend() == DbBackend::Sqlite {
+            return Ok(());
+        }
+        let options = self.pool.get_postgres_connection_pool().connect_options();
+        let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options));
+        let connected =
+            connecting.await.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()));
+        let one = connected.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+        one.close().await.ok();
+        Ok(())
     }
 
     /// Opens a SQLite file of our own, through one connection; made if it is not there.
@@ -180,6 +201,8 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
         // A test is a round trip of its own; one that was just in use has no need of it.
         .test_before_acquire_if_idle_for(TRUSTED)
         .sqlx_logging(false);
+    // A SQLite file is opened at once, so that it is known whether it can be.
+    options.connect_lazy(!url.starts_with("sqlite:"));
     options
 }
 

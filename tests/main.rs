@@ -25,6 +25,7 @@ mod replicas;
 mod rest;
 mod scale;
 mod spool;
+mod start;
 mod transports;
 mod watchers;
 mod webhooks;

@@ -79,12 +79,12 @@ async fn drained(app: &TestApp) {
     .await;
 }
 
-async fn number(db: &Db, sql: &str) -> i64 {
+pub async fn number(db: &Db, sql: &str) -> i64 {
     db::query_one(db.pool(), sql, []).await.unwrap().unwrap().try_get_by_index(0).unwrap()
 }
 
 /// That so many reservations are there, and each was created once.
-async fn all_there_once(db: &Db, events: i64) {
+pub async fn all_there_once(db: &Db, events: i64) {
     assert_eq!(number(db, "SELECT COUNT(*) FROM reservations").await, events);
     let created = "SELECT COUNT(*) FROM changes WHERE topic = 'reservation'";
     assert_eq!(number(db, created).await, events, "none twice in the log");

@@ -30,6 +30,26 @@ impl Failure {
         }
     }
 
+    /// Whether a database that can't be used now may be later, with nothing changed on our side: it is stopped,
+    /// starting, or full. A wrong password, a database that does not exist and a TLS that does not fit stay so.
+    #[must_use]
+    pub fn passes(error: &DbErr) -> bool {
+        let (DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+        else {
+            return matches!(error, DbErr::ConnectionAcquire(_));
+        };
+        let stays = match &**error {
+            SqlxError::Tls(_) | SqlxError::Protocol(_) => true,
+            SqlxError::Database(error) => {
+                error.code().is_some_and(|code| code.starts_with("28") || code.starts_with("3D"))
+            }
+            _ => false,
+        };
+        !stays && Self::of_driver(error) == Self::Away
+    }
+
     fn of_driver(error: &SqlxError) -> Self {
         match error {
             SqlxError::Io(_)
@@ -123,5 +143,16 @@ mod tests {
         assert_eq!(Failure::of(&error(SqlxError::PoolTimedOut)), Failure::Away);
         assert_eq!(Failure::of(&error(SqlxError::RowNotFound)), Failure::Unclear);
         assert_eq!(Failure::of(&DbErr::Type("odd".to_owned())), Failure::Unclear);
+    }
+
+    #[test]
+    fn what_waiting_mends() {
+        let error = |error: SqlxError| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+        let io = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(Failure::passes(&error(SqlxError::Io(io))));
+        assert!(Failure::passes(&error(SqlxError::PoolTimedOut)));
+        assert!(!Failure::passes(&error(SqlxError::Configuration("no port".into()))));
+        assert!(!Failure::passes(&error(SqlxError::Protocol("not PostgreSQL".to_owned()))));
+        assert!(!Failure::passes(&DbErr::Type("odd".to_owned())));
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::{Json, extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 
-use super::{HttpState, answer::Refusal};
-use crate::telemetry::Readings;
+use super::{Reception, answer::Refusal};
+use crate::{graphql::live::Counts, telemetry::Readings};
 
 /// How long the database may take to answer.
 const PING: Duration = Duration::from_secs(1);
@@ -21,13 +21,18 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: events can be taken, by the database or, which is said, by the spool.
-pub(super) async fn ready(State(state): State<HttpState>) -> Result<String, Refusal> {
+/// `GET /readyz`: events can be taken, by the database or, which is said, by the spool; and the rest was ready once.
+pub(super) async fn ready(State(state): State<Reception>) -> Result<String, Refusal> {
     if state.stopping.is_cancelled() {
         return Err(Refusal::unavailable("stopping", 1));
     }
     let spool = state.ingest.spool();
     let waiting = spool.usage().borrow().waiting;
+    if !state.is_complete() {
+        let message =
+            format!("the database has not been reached since the start; spool in use, waiting: {waiting}");
+        return Err(Refusal::unavailable(message, 1));
+    }
     match (answers(&state).await, waiting) {
         (true, 0) => Ok("ready\n".to_owned()),
         (true, _) => Ok(format!("ready; spool in use, waiting: {waiting}\n")),
@@ -39,11 +44,11 @@ pub(super) async fn ready(State(state): State<HttpState>) -> Result<String, Refu
 }
 
 /// Whether the database answers. Known to be away, it is not asked.
-async fn answers(state: &HttpState) -> bool {
+async fn answers(state: &Reception) -> bool {
     if state.ingest.is_database_away() {
         return false;
     }
-    match tokio::time::timeout(PING, state.services.db.pool().ping()).await {
+    match tokio::time::timeout(PING, state.db.pool().ping()).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
             tracing::warn!(%error, "the database does not answer");
@@ -54,16 +59,16 @@ async fn answers(state: &HttpState) -> bool {
 }
 
 /// `GET /metrics`, for Prometheus.
-pub(super) async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
+pub(super) async fn metrics(State(state): State<Reception>) -> impl IntoResponse {
     let waiting = state.ingest.spool().usage().borrow().waiting;
-    let registration = &state.services.registration;
+    let (registration, live) = (&state.registration, state.live_counts());
     let readings = Readings {
         spool_waiting: waiting,
         spool_in_use: waiting > 0 || state.ingest.is_database_away(),
         failures_in_a_row: registration.deliveries().failures_in_a_row(),
         registration_gaps: registration.gaps_found(),
-        executions: state.live.counts().executions(),
-        watchers: state.live.counts().watchers(),
+        executions: live.map_or(0, Counts::executions),
+        watchers: live.map_or(0, Counts::watchers),
         sockets: state.sockets.open(),
     };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(readings))

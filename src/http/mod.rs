@@ -12,11 +12,7 @@ use axum::{
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::{
-    graphql::{Schema, Services, live::Live},
-    reservations::{ingest::Ingest, rejected::Keeper},
-    telemetry::Metrics,
-};
+use crate::graphql::{Schema, Services, live::Live};
 
 mod answer;
 mod body;
@@ -25,15 +21,17 @@ mod graphql;
 mod health;
 mod origin;
 mod pages;
+mod reception;
 mod rest;
 pub(crate) mod secrets;
 mod sockets;
 mod webhooks;
 
+pub use reception::{Front, Reception};
 pub use secrets::Secrets;
 pub use sockets::{Limits, Sockets, Times};
 
-/// What the routes need; cheap to clone, as is done for every request.
+/// What the routes need that need a database; cheap to clone, as is done for every request.
 #[derive(Clone)]
 pub struct HttpState(Arc<Parts>);
 
@@ -53,7 +51,7 @@ impl Deref for HttpState {
     }
 }
 
-/// What the routes need.
+/// What the routes need that need a database. For the others see [`Front`].
 pub struct Parts {
     /// Reads, the feed, and starting broadcasts.
     pub services: Services,
@@ -63,14 +61,6 @@ pub struct Parts {
     pub live: Live,
     /// Places for live connections.
     pub sockets: Sockets,
-    /// The writer's queue.
-    pub ingest: Ingest,
-    /// Where webhooks go that can't be applied.
-    pub rejected: Arc<Keeper>,
-    /// What is measured.
-    pub metrics: Metrics,
-    /// What webhooks must carry.
-    pub secrets: Secrets,
     /// Origins whose pages may call us.
     pub origins: Vec<String>,
     /// Cancelled when the server stops: streams end, and whoever waits for a broadcast is answered.
@@ -78,28 +68,36 @@ pub struct Parts {
 }
 
 /// Every route.
-pub fn router(state: HttpState) -> Router {
-    let cors = cors(&state.origins);
-    let count = middleware::from_fn_with_state(state.services.registration.clone(), deliveries::count);
+pub fn router(reception: Reception) -> Router {
+    let cors = cors(&reception.origins);
+    let count = middleware::from_fn_with_state(reception.registration.clone(), deliveries::count);
     let routes = Router::new()
         .route("/webhooks", post(webhooks::receive).route_layer(count))
+        .route("/api/health", get(health::health))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(reception::pass_on)
+        // Handlers that take a body read it themselves, with a limit of their own.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(reception);
+    match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
+}
+
+/// The routes that need a database.
+fn behind(state: HttpState) -> Router {
+    Router::new()
         .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/api/reservations", get(rest::reservations::list))
         .route("/api/events", get(rest::events::stream))
         .route("/api/broadcast", post(rest::broadcast::send))
         .route("/api/webhooks/register", post(rest::webhooks::register))
-        .route("/api/health", get(health::health))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .merge(pages::routes())
-        // Handlers that take a body read it themselves, with a limit of their own.
         .layer(DefaultBodyLimit::disable())
-        .with_state(state);
-    match cors {
-        Some(cors) => routes.layer(cors),
-        None => routes,
-    }
+        .with_state(state)
 }
 
 /// CORS for the origins that were named; without any, browsers keep other origins' pages out.

@@ -14,7 +14,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{HttpState, answer::Refusal, body};
+use super::{Reception, answer::Refusal, body};
 use crate::reservations::{
     batch::Applied,
     event::{self, Parsed},
@@ -26,7 +26,7 @@ const KEEPING: Duration = Duration::from_secs(2);
 
 /// Takes one event, and counts it by what it was answered.
 pub(super) async fn receive(
-    State(state): State<HttpState>,
+    State(state): State<Reception>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
@@ -43,10 +43,10 @@ pub(super) async fn receive(
     taken.map(|result| Json(json!({ "ok": true, "result": result })))
 }
 
-async fn take(state: &HttpState, headers: &HeaderMap, body: Body) -> Result<&'static str, Refusal> {
+async fn take(state: &Reception, headers: &HeaderMap, body: Body) -> Result<&'static str, Refusal> {
     // Read before anything is refused, so that the sender gets its answer.
     let body = body::read(body).await;
-    let now = state.services.clock.now();
+    let now = state.clock.now();
     if !state.secrets.admit(headers, body.as_deref().ok(), now) {
         let message = "X-Webhook-Secret, or webhook-signature: missing or wrong";
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
@@ -67,7 +67,7 @@ async fn take(state: &HttpState, headers: &HeaderMap, body: Body) -> Result<&'st
 }
 
 /// Keeps a body that is wrong, and answers why it is. The answer is the same when it can't be kept.
-async fn reject(state: &HttpState, body: &[u8], reason: String, now: DateTime<Utc>) -> Refusal {
+async fn reject(state: &Reception, body: &[u8], reason: String, now: DateTime<Utc>) -> Refusal {
     match tokio::time::timeout(KEEPING, state.rejected.keep(body, &reason, now)).await {
         Ok(Ok(id)) => tracing::warn!(%id, %reason, "a webhook was rejected"),
         Ok(Err(error)) => tracing::error!(%error, %reason, "a rejected webhook was not kept"),

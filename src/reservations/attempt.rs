@@ -45,7 +45,8 @@ impl Availability {
         self.0.subscribe()
     }
 
-    pub(super) fn lost(&self) {
+    /// The database did not answer, or not in time.
+    pub fn lost(&self) {
         if !self.0.send_replace(true) {
             tracing::error!("the database is away or too slow; events are kept in the spool");
         }

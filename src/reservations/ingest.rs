@@ -17,7 +17,6 @@ use std::{
 };
 
 use futures::future::join_all;
-use sea_orm::DbBackend;
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -81,7 +80,7 @@ pub struct Writer {
     queue: mpsc::Receiver<Job>,
     spool: Spool,
     availability: Availability,
-    table: Table,
+    clock: Clock,
     metrics: Metrics,
 }
 
@@ -93,23 +92,21 @@ struct Job {
 
 type Answer = oneshot::Sender<Result<Taken, IngestError>>;
 
-/// The queues and their writers.
+/// So many queues, and their writers. Until those run, all that is taken waits, unless the database is known to
+/// be away.
 #[must_use]
 pub fn new(
-    feed: Feed,
+    writers: usize,
     clock: Clock,
     spool: Spool,
     availability: Availability,
     metrics: Metrics,
 ) -> (Ingest, Vec<Writer>) {
-    let writers = if feed.db().backend() == DbBackend::Postgres { 2 } else { 1 };
-    let table =
-        Table { feed, recent: Arc::default(), clock: clock.clone(), limit: LIMIT, halve_unclear: false };
     let writer = |queue| Writer {
         queue,
         spool: spool.clone(),
         availability: availability.clone(),
-        table: table.clone(),
+        clock: clock.clone(),
         metrics: metrics.clone(),
     };
     let (queues, ends): (Vec<_>, Vec<_>) = (0..writers).map(|_| mpsc::channel(QUEUE / writers)).unzip();
@@ -181,8 +178,15 @@ async fn keep(spool: &Spool, event: &ReservationEvent) -> Result<Taken, IngestEr
 }
 
 impl Writer {
-    /// Writes until cancelled; what is queued by then is still written, and nothing more is taken.
-    pub async fn run(mut self, cancel: CancellationToken) {
+    /// Writes to the table of `feed` until cancelled; what is queued by then is still written, and nothing more is taken.
+    pub async fn run(mut self, feed: Feed, cancel: CancellationToken) {
+        let table = Table {
+            feed,
+            recent: Arc::default(),
+            clock: self.clock.clone(),
+            limit: LIMIT,
+            halve_unclear: false,
+        };
         let mut jobs = Vec::with_capacity(BATCH);
         loop {
             let taken = tokio::select! {
@@ -197,7 +201,7 @@ impl Writer {
                 return;
             }
             self.gather(&mut jobs).await;
-            self.write(&mut jobs).await;
+            self.write(&table, &mut jobs).await;
         }
     }
 
@@ -218,9 +222,9 @@ impl Writer {
     }
 
     /// Applies a batch, and has the spool keep what was not.
-    async fn write(&self, jobs: &mut Vec<Job>) {
+    async fn write(&self, table: &Table, jobs: &mut Vec<Job>) {
         let (events, answers): (Vec<_>, Vec<_>) = jobs.drain(..).map(|job| (job.event, job.answer)).unzip();
-        let fates = self.fates(&events).await;
+        let fates = self.fates(table, &events).await;
         let mut kept = Vec::new();
         for ((event, answer), fate) in events.iter().zip(answers).zip(fates) {
             let result = match fate {
@@ -237,12 +241,12 @@ impl Writer {
         join_all(kept).await;
     }
 
-    async fn fates(&self, events: &[ReservationEvent]) -> Vec<Fate> {
+    async fn fates(&self, table: &Table, events: &[ReservationEvent]) -> Vec<Fate> {
         if self.availability.is_away() {
             return vec![Fate::Away; events.len()];
         }
         self.metrics.ingest_batch_events.record(u32::try_from(events.len()).unwrap_or(u32::MAX));
-        let fates = self.table.apply(events).await;
+        let fates = table.apply(events).await;
         if fates.contains(&Fate::Away) {
             self.availability.lost();
         }

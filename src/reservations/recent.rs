@@ -1,4 +1,4 @@
-//! What this process wrote last, so that the next event about it costs no read.
+//! What a writer of this process wrote last, so that the next event about it costs no read.
 //!
 //! A hint and no more: each entry has the version of its row, the write checks it, and an entry that
 //! was outrun is read again. Whoever takes entries has them alone and puts them back after the commit,
@@ -14,8 +14,8 @@ use hashlink::LruCache;
 
 use super::{Reservation, ReservationEvent, guests::Guest};
 
-/// Reservations, and as many guests; at worst they take some 40 MB.
-const KEPT: usize = 32_768;
+/// Reservations, and as many guests, a writer; at worst they take some 20 MB.
+const KEPT: usize = 16_384;
 
 /// A row as it was in a version.
 pub(super) type Versioned<T> = (T, String);

@@ -1,0 +1,44 @@
+//! From an address to a database that can be used: connected, migrated, its change log open.
+
+use anyhow::Context as _;
+use migration::MigratorTrait as _;
+use sea_orm::{DbBackend, DbErr};
+
+use crate::{
+    config::Config,
+    db::{self, Db},
+    feed::{Feed, Hub},
+};
+
+/// One migration at a time among the processes of a database ("migrate" in ASCII).
+const MIGRATION_LOCK: i64 = 0x6d_6967_7261_7465;
+
+/// Connects and applies the migrations.
+pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
+    let db =
+        Db::connect(&config.database).await.context("DATABASE_URL, DB_*: the database can't be reached")?;
+    migrate(&db).await.context("the migrations can't be applied")?;
+    Ok(db)
+}
+
+/// The same for a database that was opened before, up to the reader of its log. `new_epoch` names a log that
+/// has no name yet.
+pub(super) async fn open_hub(db: Db, new_epoch: i64) -> Result<Hub, DbErr> {
+    db.reach().await?;
+    migrate(&db).await?;
+    Hub::open(Feed::open(db, new_epoch).await?).await
+}
+
+async fn migrate(db: &Db) -> Result<(), DbErr> {
+    let lock = db.begin_write().await?;
+    if db.backend() == DbBackend::Postgres {
+        // The migrations run on other connections, and may take longer than a transaction may stand still.
+        db::execute(lock.conn(), "SET LOCAL idle_in_transaction_session_timeout = 0", []).await?;
+        db::execute(lock.conn(), "SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).await?;
+        migration::Migrator::up(db.pool(), None).await?;
+        return lock.commit().await;
+    }
+    // One process has the file; the transaction would only be in the migrations' way.
+    drop(lock);
+    migration::Migrator::up(db.pool(), None).await
+}

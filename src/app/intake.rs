@@ -1,0 +1,108 @@
+//! What takes events in behind [`Ingest`], database or not: the spool from the start, the writers and the drain
+//! once there is a table to write to.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::log_end;
+use crate::{
+    clock::Clock,
+    config::Config,
+    feed::Feed,
+    reservations::{
+        Availability,
+        drain::Drain,
+        ingest::{self, Ingest, Writer},
+        rejected::Keeper,
+        spool::{Spool, SpoolWriter},
+    },
+    telemetry::Metrics,
+};
+
+/// Events are taken, and nothing writes them to the table yet.
+#[derive(Debug)]
+pub(super) struct Intake {
+    ingest: Ingest,
+    writers: Vec<Writer>,
+    spool: SpoolWriter,
+    availability: Availability,
+    clock: Clock,
+}
+
+/// Events are written to the table.
+#[derive(Debug)]
+pub(super) struct RunningIntake {
+    writers: Vec<JoinHandle<()>>,
+    writer_cancel: CancellationToken,
+    drain: JoinHandle<()>,
+    drain_cancel: CancellationToken,
+    spool: SpoolWriter,
+    availability: Availability,
+}
+
+impl Intake {
+    /// Opens the spool. `writers` is how many there will be.
+    pub(super) async fn open(config: &Config, writers: usize, clock: &Clock, metrics: &Metrics) -> Self {
+        let (spool, spool_writer) = Spool::start(config.spool_path.clone(), config.spool_max_bytes).await;
+        let (availability, clock) = (Availability::default(), clock.clone());
+        let (ingest, writers) =
+            ingest::new(writers, clock.clone(), spool, availability.clone(), metrics.clone());
+        Self { ingest, writers, spool: spool_writer, availability, clock }
+    }
+
+    /// The way in.
+    pub(super) fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    /// Whether the database is there.
+    pub(super) fn availability(&self) -> &Availability {
+        &self.availability
+    }
+
+    /// Writes from now on, what is in the spool too.
+    pub(super) fn run(self, feed: &Feed, rejected: &Arc<Keeper>) -> RunningIntake {
+        let drain = Drain::new(
+            self.ingest.spool().clone(),
+            self.availability.clone(),
+            Arc::clone(rejected),
+            feed.clone(),
+            self.clock,
+        );
+        let (writer_cancel, drain_cancel) = (CancellationToken::new(), CancellationToken::new());
+        let run = |writer: Writer| tokio::spawn(writer.run(feed.clone(), writer_cancel.clone()));
+        RunningIntake {
+            writers: self.writers.into_iter().map(run).collect(),
+            drain: tokio::spawn(drain.run(drain_cancel.clone())),
+            writer_cancel,
+            drain_cancel,
+            spool: self.spool,
+            availability: self.availability,
+        }
+    }
+
+    /// What was accepted is in the spool for the next start.
+    pub(super) async fn stop(self) {
+        log_end("spool", self.spool.stop().await.map(|()| None));
+    }
+}
+
+impl RunningIntake {
+    /// Whether the database is known to be away.
+    pub(super) fn is_database_away(&self) -> bool {
+        self.availability.is_away()
+    }
+
+    /// What was accepted is written, or kept in the spool for the next start.
+    pub(super) async fn stop(self) {
+        self.writer_cancel.cancel();
+        for writer in self.writers {
+            log_end("writer", writer.await.map(|()| None));
+        }
+        self.drain_cancel.cancel();
+        log_end("drain", self.drain.await.map(|()| None));
+        log_end("spool", self.spool.stop().await.map(|()| None));
+    }
+}
