@@ -25,6 +25,7 @@ on_both!(
     a_spooled_row_that_is_refused_does_not_hold_up_the_spool,
     without_a_spool_there_is_no_promise,
     a_full_spool_says_so,
+    a_damaged_spool_is_set_aside_and_events_are_kept,
 );
 
 /// The feed lock, as `feed/log.rs` has it.
@@ -191,6 +192,24 @@ async fn a_full_spool_says_so(db: TestDb) {
     let rows = number(&direct, "SELECT COUNT(*) FROM reservations").await;
     assert_eq!(rows, i64::try_from(queued).unwrap(), "what was answered 200, and nothing else was promised");
     app.apply(&named(30)).await;
+    app.stop().await;
+}
+
+async fn a_damaged_spool_is_set_aside_and_events_are_kept(db: TestDb) {
+    let provider = Provider::quick().await;
+    let spool = db.folder().join("spool.db");
+    let damaged = "no database".repeat(1_000);
+    std::fs::write(&spool, &damaged).unwrap();
+    let app = TestApp::start_with(&db, &provider, &[("SPOOL_PATH", spool.to_str().unwrap())]).await;
+    assert_eq!(app.metric("besty_spool_set_aside_total").await, 1);
+    assert_eq!(std::fs::read_to_string(db.folder().join("spool.db.damaged-1")).unwrap(), damaged);
+    let direct = db.connect().await;
+    let lock = hold_up(&direct).await;
+    let (status, body) = app.webhook(&named(1)).await;
+    assert_eq!((status, &body["result"]), (200, &json!("queued")));
+    drop(lock);
+    drained(&app).await;
+    all_there_once(&direct, 1).await;
     app.stop().await;
 }
 

@@ -50,6 +50,22 @@ impl Failure {
         !stays && Self::of_driver(error) == Self::Away
     }
 
+    /// Whether a SQLite file is damaged, or no database at all, so that it stays unreadable.
+    #[must_use]
+    pub fn is_damage(error: &DbErr) -> bool {
+        let (DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+        else {
+            return false;
+        };
+        let SqlxError::Database(error) = &**error else { return false };
+        let sqlite: Option<&SqlxSqliteError> = error.try_downcast_ref();
+        let code = sqlite.and_then(|_| error.code()?.parse::<u32>().ok());
+        // Corrupt, not a database.
+        code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
+    }
+
     fn of_driver(error: &SqlxError) -> Self {
         match error {
             SqlxError::Io(_)

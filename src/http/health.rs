@@ -60,11 +60,13 @@ async fn answers(state: &Reception) -> bool {
 
 /// `GET /metrics`, for Prometheus.
 pub(super) async fn metrics(State(state): State<Reception>) -> impl IntoResponse {
-    let waiting = state.ingest.spool().usage().borrow().waiting;
+    let spool = state.ingest.spool();
+    let waiting = spool.usage().borrow().waiting;
     let (registration, live) = (&state.registration, state.live_counts());
     let readings = Readings {
         spool_waiting: waiting,
         spool_in_use: waiting > 0 || state.ingest.is_database_away(),
+        spool_set_aside: spool.set_aside(),
         failures_in_a_row: registration.deliveries().failures_in_a_row(),
         registration_gaps: registration.gaps_found(),
         executions: live.map_or(0, Counts::executions),

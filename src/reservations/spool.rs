@@ -2,8 +2,10 @@
 //!
 //! [`Spool::append`] answers once the event is on disk: one task writes what waits in one commit, so a
 //! sync is shared by all who wait for it. [`super::drain`] applies what is kept and deletes it after the
-//! commit. So an event may be applied twice, which the order makes a duplicate, and is never lost.
+//! commit. So an event may be applied twice, which the order makes a duplicate, and is never lost. A file that is
+//! damaged is set aside, so that events are kept again at once.
 
+mod aside;
 mod file;
 
 use std::{path::PathBuf, sync::Arc};
@@ -82,6 +84,12 @@ impl Spool {
     #[must_use]
     pub fn usage(&self) -> watch::Receiver<Usage> {
         self.file.usage().subscribe()
+    }
+
+    /// Damaged files that this process set aside.
+    #[must_use]
+    pub fn set_aside(&self) -> u64 {
+        self.file.set_aside()
     }
 
     /// Whether an event would be kept now, as far as is known.
@@ -233,6 +241,58 @@ mod tests {
         std::fs::create_dir(path.parent().unwrap()).unwrap();
         assert_eq!(spool.append(&event(1)).await, Ok(()));
         assert!(spool.can_take());
+        writer.stop().await.unwrap();
+    }
+
+    /// Everything but the header and the schema, so that only reading the rows finds it out.
+    fn damage(path: &std::path::Path) -> Vec<u8> {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[8_192..].fill(0xff);
+        std::fs::write(path, &bytes).unwrap();
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_set_aside_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.db");
+        std::fs::write(
+            &path,
+            "this is no database, and long enough for one to be looked for in it".repeat(99),
+        )
+        .unwrap();
+        for n in 1..=2 {
+            let before = std::fs::read(&path).unwrap();
+            let (spool, writer) = Spool::start(path.clone(), 1 << 20).await;
+            assert_eq!((spool.set_aside(), spool.can_take()), (1, true));
+            assert_eq!(*spool.usage().borrow(), Usage::default());
+            let kept = folder.path().join(format!("spool.db.damaged-{n}"));
+            assert!(std::fs::read(kept).unwrap() == before, "byte for byte");
+            for n in 0..100 {
+                assert_eq!(spool.append(&event(n)).await, Ok(()));
+            }
+            writer.stop().await.unwrap();
+            damage(&path);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_of_a_damaged_file_is_not_taken_for_what_is_in_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.db");
+        let (spool, writer) = Spool::start(path.clone(), 1 << 20).await;
+        for n in 0..100 {
+            assert_eq!(spool.append(&event(n)).await, Ok(()));
+        }
+        let read_before = spool.file().waiting_after(0, 100).await.unwrap();
+        spool.file().close().await;
+        damage(&path);
+        assert_eq!(spool.append(&event(100)).await, Ok(()), "nobody notices");
+        assert_eq!((spool.set_aside(), spool.usage().borrow().waiting), (1, 1));
+        // Applied meanwhile, and no longer there.
+        spool.file().forget(&read_before.iter().collect::<Vec<_>>()).await.unwrap();
+        let waiting = spool.file().waiting_after(read_before[99].id, 10).await.unwrap();
+        assert!(read(&waiting) == [event(100)]);
         writer.stop().await.unwrap();
     }
 }

@@ -15,6 +15,7 @@ const BATCH_EVENTS: &str = "besty_ingest_batch_events";
 const SECONDS: &str = "besty_ingest_seconds";
 const WAITING: &str = "besty_spool_waiting";
 const IN_USE: &str = "besty_spool_in_use";
+const SET_ASIDE: &str = "besty_spool_set_aside_total";
 const FAILURES: &str = "besty_webhook_failures_in_a_row";
 const EXECUTIONS: &str = "besty_feed_executions";
 const WATCHERS: &str = "besty_feed_watchers";
@@ -35,6 +36,7 @@ pub struct Metrics {
     pub ingest_batch_events: Histogram,
     spool_waiting: Gauge,
     spool_in_use: Gauge,
+    spool_set_aside: Counter,
     failures_in_a_row: Gauge,
     registration_gaps: Counter,
     live: Live,
@@ -77,6 +79,8 @@ pub struct Readings {
     pub spool_waiting: u64,
     /// Whether the database is away or events wait.
     pub spool_in_use: bool,
+    /// Damaged spool files that this process set aside.
+    pub spool_set_aside: u64,
     /// Webhooks answered otherwise than 200 since the last 200.
     pub failures_in_a_row: u32,
     /// Times this process found that the provider had dropped our webhook URL.
@@ -113,11 +117,12 @@ impl Metrics {
             ::metrics::describe_gauge!(FAILURES, "Webhooks answered otherwise than 200 since the last 200");
             ::metrics::describe_counter!(GAPS, "Times the Guest API had dropped the webhook URL");
             ::metrics::describe_gauge!(IN_USE, "1 while the database is away or events wait in the spool");
+            ::metrics::describe_counter!(SET_ASIDE, "Spool files that were damaged and set aside");
             (
                 ::metrics::histogram!(SECONDS),
                 ::metrics::histogram!(BATCH_EVENTS),
                 ::metrics::gauge!(WAITING),
-                ::metrics::gauge!(IN_USE),
+                (::metrics::gauge!(IN_USE), ::metrics::counter!(SET_ASIDE)),
                 (::metrics::gauge!(FAILURES), ::metrics::counter!(GAPS)),
                 Live::new(),
             )
@@ -129,7 +134,8 @@ impl Metrics {
                 ingest_seconds,
                 ingest_batch_events,
                 spool_waiting,
-                spool_in_use,
+                spool_in_use: spool_in_use.0,
+                spool_set_aside: spool_in_use.1,
                 failures_in_a_row: registration.0,
                 registration_gaps: registration.1,
                 live,
@@ -147,6 +153,7 @@ impl Metrics {
     pub fn render(&self, readings: Readings) -> String {
         self.spool_waiting.set(u32::try_from(readings.spool_waiting).unwrap_or(u32::MAX));
         self.spool_in_use.set(u8::from(readings.spool_in_use));
+        self.spool_set_aside.absolute(readings.spool_set_aside);
         self.failures_in_a_row.set(readings.failures_in_a_row);
         self.registration_gaps.absolute(readings.registration_gaps);
         self.live.set(readings);
@@ -175,6 +182,7 @@ mod tests {
         let readings = Readings {
             spool_waiting: 7,
             spool_in_use: true,
+            spool_set_aside: 4,
             failures_in_a_row: 2,
             registration_gaps: 1,
             executions: 3,
@@ -188,6 +196,7 @@ mod tests {
             "besty_ingest_seconds_bucket{le=\"0.005\"} 1",
             "besty_spool_waiting 7",
             "besty_spool_in_use 1",
+            "besty_spool_set_aside_total 4",
             "besty_webhook_failures_in_a_row 2",
             "besty_registration_gaps_total 1",
             "besty_feed_executions 3",

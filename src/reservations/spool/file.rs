@@ -1,13 +1,16 @@
 //! The spool's file: one connection, every commit synced. A file that can't be opened or written is
-//! opened anew the next time.
+//! opened anew the next time. One that is damaged stays so: it is set aside, as it is, and a new one begun.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+};
 
 use sea_orm::{ConnectionTrait as _, DbErr, QueryResult};
 use tokio::sync::{Mutex, watch};
 
-use super::SpoolError;
-use crate::db::{self, Bind, Db};
+use super::{SpoolError, aside};
+use crate::db::{self, Bind, Db, Failure};
 
 /// Identifiers only grow, so what is read after one that was seen is new. `dead` keeps events that the
 /// database refused for good, for whoever looks into why.
@@ -40,13 +43,18 @@ pub(in crate::reservations) struct SpoolFile {
     path: PathBuf,
     open: Mutex<Option<Db>>,
     usage: watch::Sender<Usage>,
+    /// The highest identifier that was read. A new file goes on after it, so that none means two events.
+    seen: AtomicI64,
+    /// Files that this process set aside.
+    set_aside: AtomicU64,
 }
 
 impl SpoolFile {
     pub(super) async fn open(path: PathBuf) -> Self {
-        let file = Self { path, open: Mutex::default(), usage: watch::Sender::default() };
+        let (open, usage) = (Mutex::default(), watch::Sender::default());
+        let file = Self { path, open, usage, seen: AtomicI64::new(0), set_aside: AtomicU64::new(0) };
         // An error has been said, and is known to `usage`.
-        let _ = file.db().await;
+        let _ = file.using(async |_| Ok(())).await;
         file
     }
 
@@ -54,8 +62,20 @@ impl SpoolFile {
         &self.usage
     }
 
-    /// Appends events in one commit.
+    pub(super) fn set_aside(&self) -> u64 {
+        self.set_aside.load(Ordering::Relaxed)
+    }
+
+    /// Appends events in one commit; to a new file, when the old one turns out to be damaged.
     pub(super) async fn insert(&self, events: &[&str]) -> Result<(), SpoolError> {
+        let before = self.set_aside();
+        match self.insert_once(events).await {
+            Err(SpoolError::Broken) if self.set_aside() > before => self.insert_once(events).await,
+            result => result,
+        }
+    }
+
+    async fn insert_once(&self, events: &[&str]) -> Result<(), SpoolError> {
         let insert = async |file: Db| {
             let mut bind = Bind::new(file.backend());
             let rows: Vec<_> = events.iter().map(|event| format!("({})", bind.push(*event))).collect();
@@ -84,7 +104,11 @@ impl SpoolFile {
             };
             rows.iter().map(waiting).collect::<Result<Vec<_>, DbErr>>()
         };
-        self.using(read).await
+        let waiting = self.using(read).await?;
+        if let Some(last) = waiting.last() {
+            self.seen.fetch_max(last.id, Ordering::Relaxed);
+        }
+        Ok(waiting)
     }
 
     /// Deletes events that have been applied.
@@ -136,44 +160,64 @@ impl SpoolFile {
 
     /// Closes the file.
     pub(super) async fn close(&self) {
-        if let Some(file) = self.open.lock().await.take()
-            && let Err(error) = file.close().await
-        {
-            tracing::warn!(%error, "the spool was not closed");
-        }
+        close(&mut *self.open.lock().await).await;
     }
 
-    /// Does something with the file. After an error it is opened anew the next time.
+    /// Does something with the file, and nothing else at the same time. After an error it is opened anew the next
+    /// time, or set aside if it is damaged.
     async fn using<T>(&self, work: impl AsyncFnOnce(Db) -> Result<T, DbErr>) -> Result<T, SpoolError> {
-        let file = self.db().await?;
-        match work(file).await {
-            Ok(done) => {
-                self.say_broken(false);
-                Ok(done)
-            }
+        let mut open = self.open.lock().await;
+        let result = match self.opened(&mut open).await {
+            Ok(file) => work(file).await,
+            Err(error) => Err(error),
+        };
+        self.say_broken(result.is_err());
+        match result {
+            Ok(done) => Ok(done),
             Err(error) => {
                 tracing::error!(%error, path = %self.path.display(), "the spool can't be used");
-                self.close().await;
-                self.say_broken(true);
+                close(&mut open).await;
+                if Failure::is_damage(&error) {
+                    self.set_file_aside(&error);
+                }
                 Err(SpoolError::Broken)
             }
         }
     }
 
-    async fn db(&self) -> Result<Db, SpoolError> {
-        let mut file = self.open.lock().await;
-        if let Some(open) = &*file {
-            return Ok(open.clone());
+    /// The open file. One that can't be opened since it is damaged makes way for a new one.
+    async fn opened(&self, open: &mut Option<Db>) -> Result<Db, DbErr> {
+        if let Some(file) = open {
+            return Ok(file.clone());
         }
-        match open(&self.path).await {
-            Ok((opened, usage)) => {
-                self.usage.send_replace(usage);
-                Ok(file.insert(opened).clone())
+        match self.open_file(open).await {
+            Err(error) if Failure::is_damage(&error) => {
+                close(open).await;
+                self.set_file_aside(&error);
+                self.open_file(open).await
             }
-            Err(error) => {
-                tracing::error!(%error, path = %self.path.display(), "the spool can't be opened");
-                self.say_broken(true);
-                Err(SpoolError::Broken)
+            opened => opened,
+        }
+    }
+
+    async fn open_file(&self, open: &mut Option<Db>) -> Result<Db, DbErr> {
+        // Whatever comes after this, it has to be closed before it may be renamed.
+        let file = open.insert(Db::open_file(&self.path).await?);
+        prepare(file, self.seen.load(Ordering::Relaxed)).await?;
+        self.usage.send_replace(usage_of(file).await?);
+        Ok(file.clone())
+    }
+
+    fn set_file_aside(&self, error: &DbErr) {
+        let path = self.path.display();
+        match aside::set_aside(&self.path) {
+            Ok(kept) => {
+                self.set_aside.fetch_add(1, Ordering::Relaxed);
+                let kept = kept.display();
+                tracing::error!(%error, %path, %kept, "the spool is damaged; it is set aside, and a new one begun");
+            }
+            Err(failed) => {
+                tracing::error!(%error, %failed, %path, "the spool is damaged, and can't be set aside");
             }
         }
     }
@@ -183,13 +227,22 @@ impl SpoolFile {
     }
 }
 
-async fn open(path: &Path) -> Result<(Db, Usage), DbErr> {
-    let file = Db::open_file(path).await?;
+async fn close(open: &mut Option<Db>) {
+    if let Some(file) = open.take()
+        && let Err(error) = file.close().await
+    {
+        tracing::warn!(%error, "the spool was not closed");
+    }
+}
+
+/// Makes the tables. In a new file, identifiers go on after `seen`.
+async fn prepare(file: &Db, seen: i64) -> Result<(), DbErr> {
     for statement in SCHEMA {
         file.pool().execute_unprepared(statement).await?;
     }
-    let usage = usage_of(&file).await?;
-    Ok((file, usage))
+    let sql = "INSERT INTO sqlite_sequence (name, seq) SELECT 'spool', $1 \
+               WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'spool')";
+    db::execute(file.pool(), sql, [seen.into()]).await.map(drop)
 }
 
 async fn usage_of(file: &Db) -> Result<Usage, DbErr> {
