@@ -2,12 +2,13 @@
 
 use std::process::Command;
 
-/// The row that pgbench writes: all columns, as ingest does, without a change log.
+/// The row that pgbench writes: all columns, as ingest does, without a change log. Its rows are its own:
+/// what strangers did to a row is read again, and a table has no other writer of that kind.
 const UPSERT: &str = "\\set r random(0, 19999)
 \\set n random(1, 9)
 INSERT INTO reservations (reservation_id, property_id, guest_id, status, check_in, check_out, num_guests, \
 total_amount, currency, guest_first_name, guest_last_name, guest_email, guest_phone, webhook_id, event_timestamp, \
-created_at, updated_at) VALUES ('res_' || :r, 'property_' || :r % 200, 'guest_' || :r % 5000, 'modified', \
+created_at, updated_at) VALUES ('theirs_' || :r, 'property_' || :r % 200, 'guest_' || :r % 5000, 'modified', \
 date '2026-04-06', date '2026-04-13', :n, 1869.59, 'USD', 'Ada', 'Lovelace', 'ada@example.com', '+1', \
 'wh_' || :r || '_' || :n, now(), now(), now()) ON CONFLICT (reservation_id) DO UPDATE SET \
 property_id = excluded.property_id, guest_id = excluded.guest_id, status = excluded.status, \
