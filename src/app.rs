@@ -222,8 +222,11 @@ impl Running {
         // Last: until here somebody could still be calling the provider.
         self.lease_cancel.cancel();
         log_end("lease", self.lease.await.map(|()| None));
-        if let Err(error) = self.db.close().await {
-            tracing::warn!(%error, "the database connections were not closed");
+        // A connection that fell silent in the middle of a statement can't be closed in order.
+        match tokio::time::timeout(DRAIN, self.db.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the database connections were not closed"),
+            Err(_) => tracing::warn!("database connections that do not answer are left open"),
         }
     }
 }

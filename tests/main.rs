@@ -9,6 +9,7 @@ mod support;
 mod broadcast;
 mod clients;
 mod command_line;
+mod commit;
 mod control;
 mod convergence;
 mod corpus;

@@ -32,7 +32,7 @@ on_both!(
 const FEED_LOCK: i64 = 0x62_6573_7479;
 
 /// The most a sender may wait, as the source sees it.
-const DEADLINE: Duration = Duration::from_millis(2_500);
+pub const DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// Keeps everybody from writing until it is committed or dropped.
 async fn hold_up(db: &Db) -> WriteTx {
@@ -64,14 +64,14 @@ fn poisoned(n: u32) -> Value {
 }
 
 /// Posts an event; answers what it was told, and after how long.
-async fn timed(app: &TestApp, event: &Value) -> (u16, Value, Duration) {
+pub async fn timed(app: &TestApp, event: &Value) -> (u16, Value, Duration) {
     let started = Instant::now();
     let (status, body) = app.webhook(event).await;
     (status, body, started.elapsed())
 }
 
 /// Waits until nothing is spooled any more and the database is there.
-async fn drained(app: &TestApp) {
+pub async fn drained(app: &TestApp) {
     within("the spool to be empty", async {
         while app.get("/readyz").await.1 != json!("ready\n") {
             tokio::task::yield_now().await;

@@ -35,9 +35,13 @@ impl TestDb {
 
     /// The same, reached through a proxy that can be cut.
     pub async fn postgres_behind_proxy() -> (Self, Proxy) {
-        let direct = Self::postgres().await;
-        let (proxy, url) = Proxy::before(&direct.url);
-        (Self { url, ..direct }, proxy)
+        Self::postgres().await.behind_proxy()
+    }
+
+    /// This one, reached through a proxy from now on.
+    pub fn behind_proxy(self) -> (Self, Proxy) {
+        let (proxy, url) = Proxy::before(&self.url);
+        (Self { url, ..self }, proxy)
     }
 
     /// What `DATABASE_URL` is to be.

@@ -1,7 +1,7 @@
 //! A way to PostgreSQL that a test can cut. The server behind it is shared by all tests, so none of
 //! them may stop it; seen through a cut proxy it is stopped: connections break, new ones are refused.
 //!
-//! It can also hold back the answer to one commit, or everything from a moment on.
+//! It can also hold back one request, the answer to one, the answer to one commit, or everything from a moment on.
 
 use std::{
     net::SocketAddr,
@@ -23,7 +23,11 @@ enum Hold {
     Nothing,
     /// The answer to the commit of the first transaction that has a statement with this text.
     Commit(&'static str),
-    /// That commit was passed on; nothing comes back on its connection.
+    /// The answer to the first request with this text in it.
+    Answer(&'static str),
+    /// The first request with this text in it.
+    Request(&'static str),
+    /// It came to that; nothing comes back on its connection.
     Held,
     /// All that is said on any connection.
     Everything,
@@ -68,7 +72,17 @@ impl Proxy {
         self.hold.send_replace(Hold::Commit(text));
     }
 
-    /// Waits until that commit was passed on.
+    /// Passes on the first request that has this text in it, among its values for example, and holds back the answer.
+    pub fn hold_answer_to(&self, text: &'static str) {
+        self.hold.send_replace(Hold::Answer(text));
+    }
+
+    /// Holds back the first request that has this text in it.
+    pub fn hold_request(&self, text: &'static str) {
+        self.hold.send_replace(Hold::Request(text));
+    }
+
+    /// Waits until something is held back, or only its answer.
     pub async fn held(&self) {
         self.hold.subscribe().wait_for(|hold| *hold == Hold::Held).await.unwrap();
     }
@@ -131,7 +145,15 @@ async fn connect(near: TcpStream, far: TcpStream, hold: &watch::Sender<Hold>) {
                     is_held.store(true, SeqCst);
                     hold.send_replace(Hold::Held);
                 }
-                Hold::Nothing | Hold::Held | Hold::Commit(_) => {}
+                Hold::Answer(text) if holds(said, text) => {
+                    is_held.store(true, SeqCst);
+                    hold.send_replace(Hold::Held);
+                }
+                Hold::Request(text) if holds(said, text) => {
+                    hold.send_replace(Hold::Held);
+                    std::future::pending::<()>().await;
+                }
+                Hold::Nothing | Hold::Held | Hold::Commit(_) | Hold::Answer(_) | Hold::Request(_) => {}
             }
             if to_far.write_all(said).await.is_err() {
                 return;
