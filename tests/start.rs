@@ -22,8 +22,8 @@ use crate::{
 /// The lock of the migrations, as `app/database.rs` has it.
 const MIGRATION_LOCK: i64 = 0x6d_6967_7261_7465;
 
-/// The most a sender may wait, as the source sees it.
-const DEADLINE: Duration = Duration::from_millis(2_500);
+/// The most a sender may wait: it is known that the database is not there.
+const DEADLINE: Duration = Duration::from_secs(1);
 
 /// Calls a server that waits.
 struct Caller {

@@ -103,7 +103,9 @@ impl Front {
                 Ok(hub) => return Ok(hub),
                 Err(error) => error,
             };
-            if !self.server.answers() && !Failure::passes(&error) {
+            // A SQLite file is this process's own: nobody else brings it back.
+            let passes = self.db.backend() == DbBackend::Postgres && Failure::passes(&error);
+            if !passes && !self.server.answers() {
                 return Err(error).context("DATABASE_URL, DB_*: the database can't be used");
             }
             // Each reason once; it is tried for as long as it takes.
