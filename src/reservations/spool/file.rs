@@ -102,13 +102,14 @@ impl SpoolFile {
             let waiting = |row: &QueryResult| {
                 Ok(Waiting { id: row.try_get("", "id")?, event: row.try_get("", "event")? })
             };
-            rows.iter().map(waiting).collect::<Result<Vec<_>, DbErr>>()
+            let waiting = rows.iter().map(waiting).collect::<Result<Vec<_>, DbErr>>()?;
+            if let Some(last) = waiting.last() {
+                // While the file is in our hands: a new one reads it.
+                self.seen.fetch_max(last.id, Ordering::Relaxed);
+            }
+            Ok(waiting)
         };
-        let waiting = self.using(read).await?;
-        if let Some(last) = waiting.last() {
-            self.seen.fetch_max(last.id, Ordering::Relaxed);
-        }
-        Ok(waiting)
+        self.using(read).await
     }
 
     /// Deletes events that have been applied.
