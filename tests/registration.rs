@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use crate::support::{
     TestApp, TestDb,
-    app::{Provider, answer},
+    app::{Provider, SECRET, answer},
+    binary::Server,
     events::named,
     on_both, within,
 };
@@ -84,6 +85,7 @@ async fn a_dropped_registration_is_back_within_twenty_seconds(db: TestDb) {
     let (from, to) = (instant(&after["gaps"][0]["from"]), instant(&after["gaps"][0]["to"]));
     assert!(from >= instant(&after["lastEventAt"]) && from <= dropped_at, "{after}");
     assert!(to >= dropped_at && to <= instant(&after["checkedAt"]), "{after}");
+    assert_eq!(app.metric("besty_registration_gaps_total").await, 1);
     app.stop().await;
 }
 
@@ -192,9 +194,33 @@ async fn answers_other_than_200_are_counted(db: TestDb) {
     }
     let stranger = app.http().post(app.url("/webhooks")).body("{");
     assert_eq!((answer(stranger).await.0, count()), (401, 3), "a stranger counts neither way");
+    assert_eq!(app.metric("besty_webhook_failures_in_a_row").await, 3);
     app.apply(&named(1)).await;
     assert_eq!(count(), 0);
     app.stop().await;
+}
+
+/// Who reads the log alone is told, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_of_failures_and_of_gaps() {
+    let (db, provider) = (TestDb::sqlite(), Provider::quick().await);
+    let server = Server::start(&db, &provider.url, &[("PUBLIC_WEBHOOK_URL", URL)]).await;
+    let http = besty::app::http_client().unwrap();
+    let post = |body: &'static str| {
+        http.post(format!("{}/webhooks", server.url)).header("x-webhook-secret", SECRET).body(body)
+    };
+    let failures = "webhooks were not answered 200, one after the other";
+    for n in 1..=3 {
+        assert!(!server.has_said(failures), "after {} failures", n - 1);
+        assert_eq!(answer(post("{")).await.0, 400);
+    }
+    server.says(failures).await;
+
+    // Known to be registered, or there is nothing to be dropped from.
+    server.says("the webhook URL is registered with the Guest API").await;
+    assert!(provider.api.registry().unregister(URL));
+    server.says("the Guest API dropped the webhook URL; events may have been missed").await;
+    server.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

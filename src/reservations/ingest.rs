@@ -262,3 +262,42 @@ fn refused(event: &ReservationEvent, reason: &str) -> IngestError {
     tracing::error!(reservation, webhook, reason, "the database refused an event");
     IngestError::Refused
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::reservations::event::{self, Parsed};
+
+    fn event(n: usize) -> ReservationEvent {
+        let body = json!({
+            "event": "reservation.created",
+            "data": {
+                "reservationId": format!("res_{n}"), "propertyId": "p", "guestId": "g", "checkIn": "2026-04-06",
+                "checkOut": "2026-04-13", "numGuests": 1, "totalAmount": 1, "currency": "USD",
+            },
+        });
+        match event::parse(body.to_string().as_bytes()) {
+            Ok(Parsed::Event(event)) => *event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_place_in_the_queue_goes_to_the_spool_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, spool_writer) = Spool::start(folder.path().join("spool.db"), 1 << 30).await;
+        let metrics = Metrics::new().unwrap();
+        let (ingest, mut writers) = new(1, Clock::system(), spool.clone(), Availability::default(), metrics);
+        // Nobody writes: the queue fills up and stays full.
+        let started = Instant::now();
+        let taken = join_all((0..QUEUE + 100).map(|n| ingest.apply(event(n)))).await;
+        assert!(started.elapsed() < DEADLINE + KEEP, "{:?}", started.elapsed());
+        assert!(taken.iter().all(|taken| *taken == Ok(Taken::Queued)), "each is told what is so");
+        assert_eq!(spool.usage().borrow().waiting, (QUEUE + 100) as u64);
+        let mut left = Vec::new();
+        assert_eq!(writers[0].queue.recv_many(&mut left, 2 * QUEUE).await, QUEUE, "and no more in memory");
+        spool_writer.stop().await.unwrap();
+    }
+}

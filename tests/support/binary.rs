@@ -73,6 +73,21 @@ impl Server {
         Self { child, url: format!("http://{address}"), log }
     }
 
+    /// Whether its log has this.
+    pub fn has_said(&self, text: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.contains(text))
+    }
+
+    /// Waits until its log has this.
+    pub async fn says(&self, text: &str) {
+        within(text, async {
+            while !self.has_said(text) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
     /// Its resident memory in bytes, as Linux tells it.
     pub fn resident(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id().unwrap());
