@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{
-    TestApp, TestDb,
+    PATIENCE, TestApp, TestDb,
     app::{Provider, SECRET, answer},
     binary::Server,
     events::{self, named},
@@ -72,12 +72,15 @@ pub async fn timed(app: &TestApp, event: &Value) -> (u16, Value, Duration) {
 
 /// Waits until nothing is spooled any more and the database is there.
 pub async fn drained(app: &TestApp) {
-    within("the spool to be empty", async {
-        while app.get("/readyz").await.1 != json!("ready\n") {
-            tokio::task::yield_now().await;
+    let mut told = Value::Null;
+    let empty = async {
+        while told != json!("ready\n") {
+            told = app.get("/readyz").await.1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    })
-    .await;
+    };
+    let in_time = tokio::time::timeout(PATIENCE, empty).await.is_ok();
+    assert!(in_time, "nothing within {PATIENCE:?} but {told}");
 }
 
 pub async fn number(db: &Db, sql: &str) -> i64 {
