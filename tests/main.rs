@@ -15,6 +15,7 @@ mod convergence;
 mod corpus;
 mod existing_table;
 mod feed;
+mod filter;
 mod graphql;
 mod guests;
 mod kill;
