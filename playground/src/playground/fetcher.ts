@@ -21,7 +21,7 @@ export const fetcher: Fetcher = (params, options) => {
   });
   const fetch = createGraphiQLFetcher({
     url: http.href,
-    wsClient: { ...client, subscribe: resuming(client.subscribe) },
+    wsClient: resuming(client),
     // Else it asks for multipart/mixed on each query, which is for @defer and @stream: the server has neither.
     enableIncrementalDelivery: false,
   });

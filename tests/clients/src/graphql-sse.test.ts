@@ -5,19 +5,20 @@ import { resuming } from "../../../playground/src/resume.ts";
 import { type Change, promises, type Result } from "./promises.ts";
 
 promises("graphql-sse", (server) => {
-  const client = createClient({
-    url: server.url("http"),
-    retryAttempts: Number.POSITIVE_INFINITY,
-    retry: () => new Promise((resolve) => setTimeout(resolve, 20)),
-  });
-  const subscribe = resuming(client.subscribe);
+  const client = resuming(
+    createClient({
+      url: server.url("http"),
+      retryAttempts: Number.POSITIVE_INFINITY,
+      retry: () => new Promise((resolve) => setTimeout(resolve, 20)),
+    }),
+  );
   return {
     query: (query, variables) =>
       new Promise<Result>((resolve, reject) => {
         client.subscribe({ query, variables }, { next: resolve, error: reject, complete() {} });
       }),
     follow: (query, variables, sink) =>
-      subscribe<{ reservationChanged: Change }>(
+      client.subscribe<{ reservationChanged: Change }>(
         { query, variables },
         {
           next: ({ data, errors }) => (data && !errors ? sink.next(data.reservationChanged) : sink.error(errors ?? [])),
@@ -25,6 +26,7 @@ promises("graphql-sse", (server) => {
           complete() {},
         },
       ),
+    iterate: (query, variables) => client.iterate<{ reservationChanged: Change }>({ query, variables }),
     close: () => client.dispose(),
   };
 });

@@ -6,15 +6,16 @@ import { resuming } from "../../../playground/src/resume.ts";
 import { type Change, type GraphQLErrorLike, promises, type Result } from "./promises.ts";
 
 promises("graphql-ws", (server) => {
-  const client = createClient({
-    url: server.url("ws"),
-    webSocketImpl: WebSocket,
-    retryAttempts: Number.POSITIVE_INFINITY,
-    // Else a connection that is refused, while the server is away, would be the end.
-    shouldRetry: () => true,
-    retryWait: () => new Promise((resolve) => setTimeout(resolve, 20)),
-  });
-  const subscribe = resuming(client.subscribe);
+  const client = resuming(
+    createClient({
+      url: server.url("ws"),
+      webSocketImpl: WebSocket,
+      retryAttempts: Number.POSITIVE_INFINITY,
+      // Else a connection that is refused, while the server is away, would be the end.
+      shouldRetry: () => true,
+      retryWait: () => new Promise((resolve) => setTimeout(resolve, 20)),
+    }),
+  );
   return {
     query: (query, variables) =>
       new Promise<Result>((resolve, reject) => {
@@ -24,7 +25,7 @@ promises("graphql-ws", (server) => {
         );
       }),
     follow: (query, variables, sink) =>
-      subscribe<{ reservationChanged: Change }>(
+      client.subscribe<{ reservationChanged: Change }>(
         { query, variables },
         {
           next: ({ data, errors }) => (data && !errors ? sink.next(data.reservationChanged) : sink.error(errors ?? [])),
@@ -32,6 +33,7 @@ promises("graphql-ws", (server) => {
           complete() {},
         },
       ),
+    iterate: (query, variables) => client.iterate<{ reservationChanged: Change }>({ query, variables }),
     close: () => void client.dispose(),
   };
 });

@@ -24,11 +24,18 @@ export interface Sink {
   error(errors: readonly GraphQLErrorLike[]): void;
 }
 
+export interface IteratedResult {
+  data?: { reservationChanged: Change } | null | undefined;
+  errors?: readonly GraphQLErrorLike[] | undefined;
+}
+
 /** A client from npm, behind the few calls that the tests make. */
 export interface Client {
   query(document: string, variables: Record<string, unknown>): Promise<Result>;
   /** Goes on after a lost connection, until it is ended by the function answered. */
   follow(document: string, variables: Record<string, unknown>, sink: Sink): () => void;
+  /** The same as a loop, where the client has that. */
+  iterate?(document: string, variables: Record<string, unknown>): AsyncIterableIterator<IteratedResult>;
   close(): void;
 }
 
@@ -115,6 +122,29 @@ export function promises(name: string, connect: (server: Server) => Client): voi
         assert.deepEqual(watching.seen, ids(2, last));
         end();
       });
+
+      const iterate = client.iterate;
+      if (iterate) {
+        await t.test("brings each change in a loop too, also those that it gets to after a kill", async () => {
+          const { data } = await client.query(list, { filter });
+          const { streamCursor } = data?.["reservations"] as { streamCursor: string };
+          const [before, seen] = [last, [] as string[]];
+          await apply(3);
+          for await (const { data, errors } of iterate(follow, { filter, after: streamCursor })) {
+            assert.equal(errors, undefined);
+            seen.push(data?.reservationChanged.reservation.reservationId ?? "none");
+            if (seen.length === 1) {
+              await server.kill();
+              await server.restart();
+              await apply(2);
+            }
+            if (seen.length === 5) {
+              break;
+            }
+          }
+          assert.deepEqual(seen, ids(before + 1, last));
+        });
+      }
 
       await t.test("is told of a cursor that is none", async () => {
         const watching = new Watching();
