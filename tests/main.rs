@@ -27,6 +27,7 @@ mod replicas;
 mod rest;
 mod scale;
 mod spool;
+mod stalled;
 mod start;
 mod transports;
 mod watchers;

@@ -6,7 +6,13 @@ use besty::feed::{NewChange, Topic};
 use chrono::DateTime;
 use futures::SinkExt as _;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
 
 use crate::support::{
     TestApp, TestDb,
@@ -32,7 +38,7 @@ on_both!(
     watchers_of_the_same_share_one_execution,
     a_late_watcher_catches_up_and_joins,
     who_reads_nothing_loses_nothing,
-    who_takes_nothing_is_closed,
+    who_answers_no_ping_is_closed,
     hostile_documents_are_refused_everywhere,
 );
 
@@ -83,7 +89,9 @@ async fn sockets_are_closed_as_the_protocol_says(db: TestDb) {
     let (app, _provider) = start(&db).await;
     let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": FOLLOW } }).to_string();
     let init = json!({ "type": "connection_init" }).to_string();
-    let long = json!({ "type": "ping", "payload": { "x": "x".repeat(300_000) } }).to_string();
+    let ping = |length| json!({ "type": "ping", "payload": { "x": "x".repeat(length) } }).to_string();
+    let (long, endless) = (ping(300_000), ping(2_000_000));
+    let frame = |kind, bytes: &'static [u8]| Message::Frame(Frame::message(bytes, OpCode::Data(kind), true));
     let said = |texts: &[&str]| texts.iter().map(|text| Message::text(*text)).collect::<Vec<_>>();
     for (messages, code) in [
         (said(&["what?"]), 4400),
@@ -95,13 +103,19 @@ async fn sockets_are_closed_as_the_protocol_says(db: TestDb) {
         (said(&[&init, &subscribe, &subscribe]), 4409),
         (said(&[&init, &init]), 4429),
         (said(&[&init, &long]), 1009),
+        (said(&[&init, &endless]), 1009),
+        (vec![frame(Data::Text, b"\xff")], 1007),
+        (vec![frame(Data::Reserved(3), b"")], 1002),
     ] {
         let mut stream = socket::connect(&app.url(""), PROTOCOL, None).await.unwrap();
         for message in &messages {
-            stream.send(message.clone()).await.unwrap();
+            // The server may be through with it before all is sent.
+            let _ = stream.send(message.clone()).await;
         }
         let (found, reason) = closed(&mut stream).await;
-        assert_eq!(found, code, "{reason} for {messages:?}");
+        let said = format!("{messages:?}");
+        assert_eq!(found, code, "{reason} for {}", &said[..said.len().min(300)]);
+        assert!(!reason.is_empty(), "{code}");
     }
     let mut socket = Socket::open(&app).await;
     socket.send(&json!({ "type": "ping", "payload": { "n": 7 } })).await;
@@ -167,8 +181,11 @@ async fn a_stop_sends_clients_away_to_come_back(db: TestDb) {
     socket.ping().await;
     let mut sse = Sse::post(app.http(), app.url("/graphql"), &json!({ "query": FOLLOW }), None).await;
     let mut parts = Multipart::post(app.http(), app.url("/graphql"), &json!({ "query": FOLLOW })).await;
+    let mut legacy = Socket::open_with(&app.url(""), "graphql-ws").await;
+    legacy.subscribe(FOLLOW, json!({})).await;
     let stopping = tokio::spawn(app.stop());
     assert_eq!(closed(socket.stream()).await.0, 1012);
+    assert_eq!(closed(legacy.stream()).await.0, 1012);
     assert_eq!(within("the end", sse.read()).await, None, "no `complete`: clients come back");
     let last = parts.next().await.unwrap();
     assert_eq!(last["errors"][0]["extensions"]["code"], "SERVER_STOPPING", "{last}");
@@ -424,7 +441,7 @@ async fn who_reads_nothing_loses_nothing(db: TestDb) {
     app.stop().await;
 }
 
-async fn who_takes_nothing_is_closed(db: TestDb) {
+async fn who_answers_no_ping_is_closed(db: TestDb) {
     let (app, _provider) = start_hasty(&db, 10_000, 40, 400).await;
     app.apply(&named(1)).await;
     // Whoever reads answers pings; this one is there for longer than the others may be silent.

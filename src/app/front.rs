@@ -176,11 +176,8 @@ async fn serve(
     if !matches!(stopping.run_until_cancelled(begin.wait_for(|begin| *begin)).await, Some(Ok(_))) {
         return Ok(());
     }
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // Answers and events are small and must not wait for more.
-        let _ = stream.set_nodelay(true);
-    });
     let sockets = reception.sockets.clone();
+    let listener = http::Listener::new(listener, sockets.patience());
     let server = axum::serve(listener, http::router(reception))
         .with_graceful_shutdown(stopping.clone().cancelled_owned());
     // A WebSocket is no longer the server's.

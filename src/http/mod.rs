@@ -25,11 +25,13 @@ mod reception;
 mod rest;
 pub(crate) mod secrets;
 mod sockets;
+mod stalled;
 mod webhooks;
 
 pub use reception::{Front, Reception};
 pub use secrets::Secrets;
 pub use sockets::{Limits, Sockets, Times};
+pub use stalled::Listener;
 
 /// What the routes need that need a database; cheap to clone, as is done for every request.
 #[derive(Clone)]

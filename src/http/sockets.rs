@@ -10,6 +10,8 @@ use super::answer::Refusal;
 
 /// How long a client is asked to wait, in seconds.
 const RETRY_AFTER: u16 = 5;
+/// How long the client of a WebSocket may take to say farewell.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How much may be live; from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub struct Times {
     pub init: Duration,
     /// Between signs of life: pings, comments, heartbeats.
     pub ping: Duration,
-    /// For a WebSocket to take something, before it is closed with 1013.
+    /// For a connection to take something, before it is closed; a WebSocket with 1013.
     pub stalled: Duration,
 }
 
@@ -68,6 +70,12 @@ impl Sockets {
     /// What was configured.
     pub(super) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// How long a connection may take nothing. WebSockets are told so before they are cut off.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.limits.times.stalled + FAREWELL
     }
 
     /// How many are live.

@@ -6,9 +6,12 @@ use async_graphql::ServerError;
 use axum::extract::ws::{CloseFrame, Utf8Bytes};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
-use crate::http::graphql::request::Parameters;
+use crate::{graphql::document, http::graphql::request::Parameters};
 
+/// Bytes of a message; twice what a document may have.
+pub(super) const MESSAGE_MAX: usize = 2 * document::TEXT_MAX;
 /// Bytes of a reason, as RFC 6455 has it.
 const REASON_MAX: usize = 123;
 
@@ -44,8 +47,12 @@ pub(super) enum Close {
     Restart,
     /// The client takes nothing; it may come back.
     Stalled,
-    /// A message longer than is read.
-    TooLong(usize),
+    /// A message longer than [`MESSAGE_MAX`].
+    TooLong,
+    /// A text that is none.
+    NotText,
+    /// Not a WebSocket as RFC 6455 has it.
+    Broken(String),
     /// Not a message of the protocol.
     Invalid(String),
     /// An operation before the connection was acknowledged.
@@ -64,7 +71,9 @@ impl Close {
         let (code, reason) = match self {
             Self::Restart => (1012, "the server restarts".to_owned()),
             Self::Stalled => (1013, "nothing was taken for too long; come back with your cursor".to_owned()),
-            Self::TooLong(max) => (1009, format!("a message may have {max} bytes")),
+            Self::TooLong => (1009, format!("a message may have {MESSAGE_MAX} bytes")),
+            Self::NotText => (1007, "a text must be UTF-8".to_owned()),
+            Self::Broken(problem) => (1002, problem.clone()),
             Self::Invalid(problem) => (4400, problem.clone()),
             Self::Unauthorized => (4401, "Unauthorized".to_owned()),
             Self::InitTimeout => (4408, "Connection initialisation timeout".to_owned()),
@@ -76,8 +85,22 @@ impl Close {
     }
 }
 
+/// What to tell a client whose messages can't be read on; none when it has gone.
+pub(super) fn fault(error: axum::Error) -> Option<Close> {
+    match *error.into_inner().downcast().ok()? {
+        Error::Capacity(_) => Some(Close::TooLong),
+        Error::Utf8(_) => Some(Close::NotText),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(problem) => Some(Close::Broken(problem.to_string())),
+        _ => None,
+    }
+}
+
 /// Reads a message.
 pub(super) fn parse(text: &str) -> Result<ClientMessage, Close> {
+    if text.len() > MESSAGE_MAX {
+        return Err(Close::TooLong);
+    }
     let message = serde_json::from_str(text).map_err(|error| Close::Invalid(error.to_string()))?;
     match &message {
         ClientMessage::Subscribe { id, .. } | ClientMessage::Complete { id } if id.is_empty() => {

@@ -1,33 +1,36 @@
 //! WebSockets: who may open one, and which protocol is spoken on it.
 //!
 //! `graphql-transport-ws` is spoken by [`session`]; the legacy `graphql-ws` by the handler of
-//! async-graphql, behind the same bounds on documents.
+//! async-graphql, behind the same bounds on documents. That one takes values where we share bytes, so
+//! each of its subscriptions is executed by itself.
 
 use std::sync::Arc;
 
 use async_graphql::{Data, Executor, Request, Response as GraphqlResponse, http::ALL_WEBSOCKET_PROTOCOLS};
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::{
-    extract::{FromRequestParts as _, WebSocketUpgrade},
+    extract::{
+        FromRequestParts as _,
+        ws::{Message, WebSocket, WebSocketUpgrade},
+    },
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use futures::{FutureExt as _, StreamExt as _, future, stream::BoxStream};
+use futures::{FutureExt as _, SinkExt as _, StreamExt as _, future, stream::BoxStream};
 
 use crate::{
     graphql::{Schema, document},
-    http::{HttpState, answer::Refusal, body::BODY_MAX, origin},
+    http::{HttpState, answer::Refusal, body::BODY_MAX, origin, sockets::FAREWELL},
 };
 
 mod message;
 mod pulse;
 mod session;
 
+use message::Close;
 use session::Session;
 
 const CURRENT: &str = "graphql-transport-ws";
-/// Bytes of a message of a client; twice what a document may have.
-const MESSAGE_MAX: usize = 2 * document::TEXT_MAX;
 /// Buffers of a socket: events are small, and there are many sockets.
 const READ_BUFFER: usize = 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -58,14 +61,28 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
                 .run()
                 .await;
         } else {
-            let serve = GraphQLWebSocket::new(socket, Bounded(state.schema.clone()), protocol).serve();
-            tokio::select! {
-                () = serve => {}
-                () = state.stopping.cancelled() => {}
-            }
+            serve_legacy(&state, socket, protocol).await;
         }
         drop(place);
     }))
+}
+
+/// Until the client leaves, or the server stops.
+async fn serve_legacy(state: &HttpState, socket: WebSocket, protocol: GraphQLProtocol) {
+    let (mut sink, mut stream) = socket.split();
+    let executor = Bounded(state.schema.clone());
+    let serve = GraphQLWebSocket::new_with_pair(&mut sink, &mut stream, executor, protocol).serve();
+    tokio::select! {
+        () = serve => {}
+        () = state.stopping.cancelled() => {
+            let farewell = async {
+                if sink.send(Message::Close(Some(Close::Restart.frame()))).await.is_ok() {
+                    while let Some(Ok(_)) = stream.next().await {}
+                }
+            };
+            let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        }
+    }
 }
 
 /// The first protocol the client offers that we speak, which is the one the handler takes.

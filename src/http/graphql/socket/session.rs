@@ -9,7 +9,6 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use async_graphql::{ErrorExtensionValues, ServerError};
@@ -18,19 +17,16 @@ use futures::{SinkExt as _, StreamExt as _};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
-    MESSAGE_MAX,
     message::{self, ClientMessage, Close},
     pulse::{Beat, Pulse},
 };
 use crate::{
     graphql::live::{Answer, Live, Watch},
-    http::sockets::Limits,
+    http::sockets::{FAREWELL, Limits},
 };
 
 /// Answers that wait to be sent before no more is read.
 const REPLIES_MAX: usize = 32;
-/// How long a client may take to say farewell.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(super) struct Session {
     socket: WebSocket,
@@ -119,7 +115,10 @@ impl Session {
                 }
                 // Answered below us.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
-                Some(Err(_)) | None => return Poll::Ready(Step::Gone),
+                Some(Err(error)) => {
+                    return Poll::Ready(message::fault(error).map_or(Step::Gone, Step::Close));
+                }
+                None => return Poll::Ready(Step::Gone),
             }
         }
         while let Poll::Ready(beat) = self.pulse.poll(cx, self.is_acknowledged) {
@@ -189,9 +188,6 @@ impl Session {
     }
 
     fn receive(&mut self, text: &str) -> Result<(), Close> {
-        if text.len() > MESSAGE_MAX {
-            return Err(Close::TooLong(MESSAGE_MAX));
-        }
         match message::parse(text)? {
             ClientMessage::ConnectionInit { .. } if self.is_acknowledged => return Err(Close::SecondInit),
             ClientMessage::ConnectionInit { .. } => {

@@ -1,0 +1,101 @@
+//! Connections that are full: who takes nothing for a while is closed, over every transport, and goes on
+//! from its cursor; who takes little is not.
+
+use std::time::Duration;
+
+use besty::feed::{NewChange, Topic};
+use chrono::DateTime;
+use serde_json::json;
+
+use crate::support::{
+    TestApp, TestDb,
+    app::Provider,
+    events::named,
+    follow::{Follower, Transport},
+    on_both,
+    storm::stream_cursor,
+    within,
+};
+
+on_both!(who_takes_nothing_is_closed, who_takes_little_is_not);
+
+async fn start(db: &TestDb, stalled: Duration) -> (TestApp, Provider) {
+    let provider = Provider::quick().await;
+    let app = TestApp::start_tuned(db, &provider, &[], |config| config.live.times.stalled = stalled).await;
+    app.apply(&named(1)).await;
+    (app, provider)
+}
+
+/// Many changes at once. Answers the position of the last.
+async fn flood(app: &TestApp, count: usize) -> i64 {
+    let feed = app.running().hub().feed();
+    let like = feed.history(Topic::Reservation, "res_00001", 1).await.unwrap().remove(0);
+    let change = NewChange {
+        topic: Topic::Reservation,
+        key: "flood".to_owned(),
+        kind: "updated",
+        before: Some(like.after.clone()),
+        after: like.after.clone(),
+        committed_at: DateTime::UNIX_EPOCH,
+    };
+    let mut tx = feed.begin().await.unwrap();
+    tx.append(&vec![change; count]).await.unwrap();
+    tx.commit().await.unwrap();
+    feed.head().await.unwrap()
+}
+
+/// One follower a transport, each with a small buffer of its own.
+async fn open(app: &TestApp, from: &str) -> Vec<(Transport, Follower)> {
+    let mut followers = Vec::new();
+    for transport in Transport::ALL {
+        let opened = Follower::open_unread(app.http(), &app.url(""), transport, &json!({}), from).await;
+        followers.push((transport, opened.expect("a connection")));
+    }
+    app.metric_is("besty_sockets", followers.len() as u64).await;
+    followers
+}
+
+async fn who_takes_nothing_is_closed(db: TestDb) {
+    let (app, _provider) = start(&db, Duration::from_millis(300)).await;
+    let from = stream_cursor(&app.url("")).await;
+    let followers = open(&app, &from).await;
+    let last = flood(&app, 5_000).await;
+    app.metric_is("besty_sockets", 0).await;
+    for (transport, mut follower) in followers {
+        // What was on its way is still read.
+        let (mut cursor, mut seq) = (from.clone(), last - 5_000);
+        while let Ok((next, told)) = within("the end of the connection", follower.next()).await {
+            assert_eq!(told.seq, seq + 1, "{transport:?}");
+            (cursor, seq) = (next, told.seq);
+        }
+        assert!(seq < last, "{transport:?} was not full");
+        let again = Follower::open(app.http(), &app.url(""), transport, &json!({}), &cursor).await;
+        let mut again = again.expect("a connection");
+        while seq < last {
+            let (_, told) = within("what was missed", again.next()).await.expect("a change");
+            assert_eq!(told.seq, seq + 1, "{transport:?}");
+            seq = told.seq;
+        }
+    }
+    app.stop().await;
+}
+
+/// Far longer than a connection may take nothing.
+async fn who_takes_little_is_not(db: TestDb) {
+    let (app, _provider) = start(&db, Duration::from_secs(1)).await;
+    let from = stream_cursor(&app.url("")).await;
+    let followers = open(&app, &from).await;
+    let last = flood(&app, 10_000).await;
+    let reading = followers.into_iter().map(async |(transport, mut follower)| {
+        for seq in last - 10_000 + 1..=last {
+            // Some 100 KB a second, for three seconds.
+            if seq % 10 == 0 && last - seq > 8_500 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let next = within("a change", follower.next()).await;
+            assert_eq!(next.map(|(_, told)| told.seq).ok(), Some(seq), "{transport:?}");
+        }
+    });
+    futures::future::join_all(reading).await;
+    app.stop().await;
+}
