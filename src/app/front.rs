@@ -178,8 +178,8 @@ async fn serve(
     }
     let sockets = reception.sockets.clone();
     let listener = http::Listener::new(listener, sockets.patience());
-    let server = axum::serve(listener, http::router(reception))
-        .with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let router = http::router(reception).into_make_service_with_connect_info::<http::Line>();
+    let server = axum::serve(listener, router).with_graceful_shutdown(stopping.clone().cancelled_owned());
     // A WebSocket is no longer the server's.
     let end = async {
         let result = std::future::IntoFuture::into_future(server).await;

@@ -19,6 +19,7 @@ mod body;
 mod deliveries;
 mod graphql;
 mod health;
+mod line;
 mod origin;
 mod pages;
 mod reception;
@@ -28,6 +29,7 @@ mod sockets;
 mod stalled;
 mod webhooks;
 
+pub use line::Line;
 pub use reception::{Front, Reception};
 pub use secrets::Secrets;
 pub use sockets::{Limits, Sockets, Times};

@@ -13,9 +13,11 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     time::Sleep,
 };
+
+use super::line::{Line, LineStream};
 
 /// Bytes that wait in the kernel while the other side takes nothing. Without this bound it is megabytes
 /// for each connection, and a third of them must be taken before one is said to take anything.
@@ -38,7 +40,7 @@ impl Listener {
 }
 
 impl axum::serve::Listener for Listener {
-    type Io = Connection<TcpStream>;
+    type Io = Connection<LineStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
@@ -48,7 +50,7 @@ impl axum::serve::Listener for Listener {
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_MAX);
-        (Connection::new(stream, self.patience), address)
+        (Connection::new(LineStream::new(stream), self.patience), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -79,6 +81,12 @@ impl<S> Connection<S> {
         let timer = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes nothing")))
+    }
+}
+
+impl Connection<LineStream> {
+    pub(super) fn line(&self) -> &Line {
+        self.stream.line()
     }
 }
 

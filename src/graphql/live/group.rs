@@ -1,5 +1,5 @@
 //! Watchers of one request: one task executes it and puts what comes out into a ring; each watcher
-//! takes from there at its own position.
+//! takes from there at its own position, or is given the event at once if it waits and has an outlet.
 //!
 //! The ring is bounded by bytes, so many a watcher. The task runs ahead of everybody by no more than
 //! that, and not at the pace of the slowest: whoever falls out of the ring goes on by itself. The group
@@ -15,15 +15,19 @@ use async_graphql::ServerError;
 use slab::Slab;
 use tokio::{sync::Notify, task::AbortHandle};
 
-use super::{Answer, Inner, Recipe, execution::Execution};
+use super::{Answer, Inner, Offered, Outlet, Recipe, execution::Execution};
 use crate::graphql::{errors, told::Begin};
 
 /// Bytes in the ring for each watcher, and the least and the most for all of them.
-const BYTES_EACH: usize = 8 * 1024;
+const BYTES_EACH: usize = 4 * 1024;
 const BYTES_MIN: usize = 16 * 1024;
 const BYTES_MAX: usize = 1024 * 1024;
-/// Events made before the watchers get a turn.
-const TURN: usize = 16;
+/// Outlets that are offered an event while the group is locked.
+const AT_ONCE: usize = 64;
+/// What is done before others get a turn: about a millisecond. Offering an event to an outlet is 1, making
+/// one is [`MAKING`].
+const TURN: usize = 256;
+const MAKING: usize = 16;
 
 pub(super) struct Group {
     recipe: Arc<Recipe>,
@@ -45,10 +49,21 @@ struct State {
     end: Option<End>,
 }
 
-enum Watching {
-    /// A watcher that knows there is something to take, or has not asked.
-    Busy,
-    Waiting(Waker),
+struct Watching {
+    /// The position of the last event taken.
+    seq: i64,
+    /// Of a watcher that has taken all there was, and waits.
+    waker: Option<Waker>,
+    outlet: Option<Arc<dyn Outlet>>,
+}
+
+/// What the task of a group uses again and again.
+#[derive(Default)]
+struct Work {
+    /// Since others had a turn.
+    done: usize,
+    scratch: Vec<u8>,
+    woken: Vec<Waker>,
 }
 
 /// How a group ended.
@@ -71,7 +86,6 @@ pub(super) struct Member {
     inner: Arc<Inner>,
     group: Arc<Group>,
     slot: usize,
-    seq: i64,
 }
 
 impl Group {
@@ -89,10 +103,10 @@ impl Group {
             watchers: Slab::new(),
             end: None,
         };
-        let slot = state.watchers.insert(Watching::Busy);
+        let slot = state.watchers.insert(Watching::new(from));
         let group = Self { recipe, state: Mutex::new(state), room: Notify::new(), task: OnceLock::new() };
         let group = Arc::new(group);
-        let member = Member { inner: Arc::clone(inner), group: Arc::clone(&group), slot, seq: from };
+        let member = Member { inner: Arc::clone(inner), group: Arc::clone(&group), slot };
         let driver = Driver { inner: Arc::clone(inner), group: Arc::clone(&group) };
         let task = tokio::spawn(driver.run(execution));
         // It was not set before.
@@ -107,8 +121,8 @@ impl Group {
             return Err(state.start);
         }
         state.taken = state.taken.max(seq);
-        let slot = state.watchers.insert(Watching::Busy);
-        Ok(Member { inner: Arc::clone(inner), group: Arc::clone(self), slot, seq })
+        let slot = state.watchers.insert(Watching::new(seq));
+        Ok(Member { inner: Arc::clone(inner), group: Arc::clone(self), slot })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -136,9 +150,21 @@ impl Group {
         state.bytes += body.len();
         state.ring.push_back((seq, body));
         state.trim();
-        let wakers = state.wakers();
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives everybody who waits the event that was pushed: those with an outlet there, so many at a
+    /// time, the others when they come for it.
+    async fn deliver(&self, seq: i64, body: &str, work: &mut Work) {
+        work.done += MAKING;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = self.lock().offer(from, (seq, body), work);
+            work.woken.drain(..).for_each(Waker::wake);
+            if work.done >= TURN {
+                work.done = 0;
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     fn finish(&self, end: End) {
@@ -166,11 +192,44 @@ impl State {
     }
 
     fn wakers(&mut self) -> Vec<Waker> {
-        let wake = |watching: &mut Watching| match std::mem::replace(watching, Watching::Busy) {
-            Watching::Waiting(waker) => Some(waker),
-            Watching::Busy => None,
-        };
-        self.watchers.iter_mut().filter_map(|(_, watching)| wake(watching)).collect()
+        self.watchers.iter_mut().filter_map(|(_, watching)| watching.waker.take()).collect()
+    }
+
+    /// Goes through the watchers from a slot on, and answers where to go on.
+    fn offer(&mut self, from: usize, (seq, body): (i64, &str), work: &mut Work) -> Option<usize> {
+        let mut offered = 0;
+        for slot in from..self.watchers.capacity() {
+            if offered == AT_ONCE {
+                work.done += offered;
+                return Some(slot);
+            }
+            // Who waits has taken all before this one.
+            let Some(watching) = self.watchers.get_mut(slot).filter(|watching| watching.seq < seq) else {
+                continue;
+            };
+            let Some(waker) = watching.waker.take() else { continue };
+            let answer = watching.outlet.as_ref().map_or(Offered::Refused, |outlet| {
+                offered += 1;
+                outlet.offer(body, &mut work.scratch)
+            });
+            match answer {
+                Offered::Taken => watching.waker = Some(waker),
+                Offered::Begun | Offered::Refused => work.woken.push(waker),
+            }
+            if answer != Offered::Refused {
+                watching.seq = seq;
+                self.taken = self.taken.max(seq);
+            }
+        }
+        work.done += offered;
+        None
+    }
+}
+
+impl Watching {
+    /// One that has not asked for anything yet.
+    fn new(seq: i64) -> Self {
+        Self { seq, waker: None, outlet: None }
     }
 }
 
@@ -182,18 +241,20 @@ impl Member {
 
     /// The position of the last event taken.
     pub(super) fn seq(&self) -> i64 {
-        self.seq
+        self.group.lock().watchers[self.slot].seq
     }
 
-    /// The next event after the watcher's position.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Found> {
-        let mut state = self.group.lock();
-        if self.seq < state.start {
+    /// The next event after the watcher's position. While there is none, those to come may go to the outlet.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, outlet: Option<&Arc<dyn Outlet>>) -> Poll<Found> {
+        let mut guard = self.group.lock();
+        let state = &mut *guard;
+        let watching = &mut state.watchers[self.slot];
+        if watching.seq < state.start {
             return Poll::Ready(Found::Behind(state.start));
         }
-        let next = state.ring.partition_point(|(seq, _)| *seq <= self.seq);
+        let next = state.ring.partition_point(|(seq, _)| *seq <= watching.seq);
         if let Some((seq, body)) = state.ring.get(next).cloned() {
-            self.seq = seq;
+            watching.seq = seq;
             state.taken = state.taken.max(seq);
             if std::mem::take(&mut state.is_waiting) {
                 self.group.room.notify_one();
@@ -203,9 +264,12 @@ impl Member {
         if let Some(end) = &state.end {
             return Poll::Ready(Found::Ended(end.clone()));
         }
-        match &mut state.watchers[self.slot] {
-            Watching::Waiting(waker) => waker.clone_from(cx.waker()),
-            watching @ Watching::Busy => *watching = Watching::Waiting(cx.waker().clone()),
+        match &mut watching.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => watching.waker = Some(cx.waker().clone()),
+        }
+        if watching.outlet.is_none() {
+            watching.outlet = outlet.cloned();
         }
         Poll::Pending
     }
@@ -240,20 +304,17 @@ struct Driver {
 
 impl Driver {
     async fn run(self, mut execution: Execution) {
-        let mut made = 0_usize;
+        let mut work = Work::default();
         while let Some(answer) = std::future::poll_fn(|cx| execution.poll_next(cx)).await {
             match answer {
                 Answer::Next { seq: Some(seq), body } => {
                     self.group.room().await;
-                    self.group.push(seq, body);
+                    self.group.push(seq, Arc::clone(&body));
+                    self.group.deliver(seq, &body, &mut work).await;
                 }
                 // An error of the request: its response has no position.
                 Answer::Next { seq: None, .. } => break,
                 Answer::Refused(errors) => return self.end(End::Refused(errors)),
-            }
-            made += 1;
-            if made.is_multiple_of(TURN) {
-                tokio::task::yield_now().await;
             }
         }
         self.end(End::Complete);

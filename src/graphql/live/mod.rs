@@ -48,6 +48,24 @@ pub enum Answer {
     Refused(Arc<[ServerError]>),
 }
 
+/// Where the events of a watcher can be put at once, by whoever makes them: what is made for a thousand
+/// watchers then wakes none of them.
+pub trait Outlet: Send + Sync {
+    /// Puts a response there if nothing else is under way. `scratch` is for whatever it likes.
+    fn offer(&self, body: &str, scratch: &mut Vec<u8>) -> Offered;
+}
+
+/// What became of a response that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// It has gone out.
+    Taken,
+    /// It is taken, and the watcher must see to the rest of it.
+    Begun,
+    /// Not now. The watcher takes it as it can.
+    Refused,
+}
+
 /// Where operations are run and watched; cheap to clone.
 #[derive(Clone)]
 pub struct Live(Arc<Inner>);

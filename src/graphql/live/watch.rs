@@ -10,7 +10,7 @@ use async_graphql::{Request, ServerError};
 use futures::{FutureExt as _, Stream, future::BoxFuture};
 
 use super::{
-    Answer, Inner, Recipe,
+    Answer, Inner, Outlet, Recipe,
     counts::{Counted, What},
     execution::Execution,
     group::{End, Found, Group, Member},
@@ -24,6 +24,7 @@ const NEAR: i64 = 256;
 pub struct Watch {
     inner: Arc<Inner>,
     phase: Phase,
+    outlet: Option<Arc<dyn Outlet>>,
     _counted: Counted,
 }
 
@@ -47,7 +48,7 @@ enum Phase {
 impl Watch {
     fn new(inner: &Arc<Inner>, phase: Phase) -> Self {
         let counted = Counted::new(&inner.counts, What::Watcher);
-        Self { inner: Arc::clone(inner), phase, _counted: counted }
+        Self { inner: Arc::clone(inner), phase, outlet: None, _counted: counted }
     }
 
     pub(super) fn refused(inner: &Arc<Inner>, error: ServerError) -> Self {
@@ -92,11 +93,17 @@ impl Watch {
         }
     }
 
+    /// Events may go there instead of coming out here, whenever there is none to come out.
+    #[must_use]
+    pub fn through(self, outlet: Arc<dyn Outlet>) -> Self {
+        Self { outlet: Some(outlet), ..self }
+    }
+
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
         loop {
             let (next, answer) = match &mut self.phase {
                 Phase::Starting(starting) => (ready!(starting.poll_unpin(cx)), None),
-                Phase::Shared(member) => match ready!(member.poll(cx)) {
+                Phase::Shared(member) => match ready!(member.poll(cx, self.outlet.as_ref())) {
                     Found::Event(seq, body) => {
                         return Poll::Ready(Some(Answer::Next { seq: Some(seq), body }));
                     }

@@ -132,7 +132,7 @@ pub(super) fn error(id: &str, errors: &[ServerError]) -> Utf8Bytes {
 }
 
 /// What stands before the payload of each `next` of an operation.
-pub(super) fn next_prefix(id: &str) -> Box<str> {
+pub(super) fn next_prefix(id: &str) -> std::sync::Arc<str> {
     let id = Value::from(id);
     format!(r#"{{"id":{id},"type":"next","payload":"#).into()
 }

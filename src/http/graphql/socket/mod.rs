@@ -10,20 +10,21 @@ use async_graphql::{Data, Executor, Request, Response as GraphqlResponse, http::
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::{
     extract::{
-        FromRequestParts as _,
+        ConnectInfo, FromRequestParts as _,
         ws::{Message, WebSocket, WebSocketUpgrade},
     },
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, Version, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _, future, stream::BoxStream};
 
 use crate::{
     graphql::{Schema, document},
-    http::{HttpState, answer::Refusal, body::BODY_MAX, origin, sockets::FAREWELL},
+    http::{HttpState, answer::Refusal, body::BODY_MAX, line::Line, origin, sockets::FAREWELL},
 };
 
 mod message;
+mod outlet;
 mod pulse;
 mod session;
 
@@ -48,6 +49,9 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
         WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)?;
     let protocol =
         GraphQLProtocol::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)?;
+    // Over HTTP/2 the socket is a part of a connection, which has others.
+    let direct = parts.extensions.get::<ConnectInfo<Line>>().filter(|_| parts.version < Version::HTTP_2);
+    let direct = direct.map(|ConnectInfo(line)| line.clone());
     let place = state.sockets.take().map_err(IntoResponse::into_response)?;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
@@ -57,9 +61,8 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
         .protocols([name]);
     Ok(upgrade.on_upgrade(move |socket| async move {
         if name == CURRENT {
-            Session::new(socket, state.live.clone(), state.sockets.limits(), state.stopping.clone())
-                .run()
-                .await;
+            let (live, stopping) = (state.live.clone(), state.stopping.clone());
+            Session::new(socket, direct, live, state.sockets.limits(), stopping).run().await;
         } else {
             serve_legacy(&state, socket, protocol).await;
         }

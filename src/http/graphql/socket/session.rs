@@ -1,5 +1,6 @@
 //! One WebSocket that speaks `graphql-transport-ws`: one task, which takes from all its operations only
-//! what the socket takes from it.
+//! what the socket takes from it. While it has nothing to send, groups write their events by themselves
+//! ([`outlet`](super::outlet)).
 //!
 //! So what a client does not read stays where it is shared: in the ring of a group, or in the change
 //! log. Nothing is read from a client that owes us the reading of many answers. A socket is closed for
@@ -7,7 +8,9 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -18,11 +21,15 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
     message::{self, ClientMessage, Close},
+    outlet::{Events, Shared},
     pulse::{Beat, Pulse},
 };
 use crate::{
     graphql::live::{Answer, Live, Watch},
-    http::sockets::{FAREWELL, Limits},
+    http::{
+        line::Line,
+        sockets::{FAREWELL, Limits},
+    },
 };
 
 /// Answers that wait to be sent before no more is read.
@@ -30,6 +37,10 @@ const REPLIES_MAX: usize = 32;
 
 pub(super) struct Session {
     socket: WebSocket,
+    /// The same, where groups can write to it; over HTTP/2 there is none.
+    shared: Option<Arc<Shared>>,
+    /// What is left of a frame that a group began.
+    rest: Vec<u8>,
     live: Live,
     limits: Limits,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -46,7 +57,7 @@ pub(super) struct Session {
 struct Operation {
     id: Box<str>,
     /// What stands before each of its payloads.
-    prefix: Box<str>,
+    prefix: Arc<str>,
     watch: Watch,
 }
 
@@ -59,9 +70,17 @@ enum Step {
 }
 
 impl Session {
-    pub(super) fn new(socket: WebSocket, live: Live, limits: Limits, stopping: CancellationToken) -> Self {
+    pub(super) fn new(
+        socket: WebSocket,
+        direct: Option<Line>,
+        live: Live,
+        limits: Limits,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             socket,
+            shared: direct.map(Shared::new),
+            rest: Vec::new(),
             live,
             limits,
             stopping: Box::pin(stopping.cancelled_owned()),
@@ -76,7 +95,7 @@ impl Session {
 
     pub(super) async fn run(mut self) {
         let close = loop {
-            match std::future::poll_fn(|cx| self.poll_step(cx)).await {
+            match poll_fn(|cx| self.poll_alone(cx)).await {
                 Step::Receive(text) => {
                     if let Err(close) = self.receive(&text) {
                         break close;
@@ -90,12 +109,32 @@ impl Session {
         // Its groups may end.
         self.operations.clear();
         let farewell = async {
+            if poll_fn(|cx| self.poll_rest(cx)).await.is_err() {
+                return;
+            }
             if self.socket.send(Message::Close(Some(close.frame()))).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.recv().await {}
             }
         };
         // Whoever does not read it is cut off.
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+
+    /// While it is polled, nobody else writes to the socket.
+    fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(shared) = &self.shared {
+            self.rest.append(&mut shared.take());
+        }
+        let step = self.poll_step(cx);
+        if let Some(shared) = self.shared.as_ref().filter(|_| step.is_pending() && self.is_quiet()) {
+            shared.give_back();
+        }
+        step
+    }
+
+    /// Whether all is out that was to go out.
+    fn is_quiet(&self) -> bool {
+        self.rest.is_empty() && self.replies.is_empty() && !self.is_dirty && !self.pulse.is_blocked()
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -105,9 +144,11 @@ impl Session {
         if let Poll::Ready(Err(_)) = self.poll_send(cx) {
             return Poll::Ready(Step::Gone);
         }
-        while self.replies.len() < REPLIES_MAX {
+        // Reading may answer a ping, which must not come within a frame.
+        while self.replies.len() < REPLIES_MAX && self.rest.is_empty() {
             let Poll::Ready(received) = self.socket.poll_next_unpin(cx) else { break };
             self.pulse.heard();
+            self.is_dirty = true;
             match received {
                 Some(Ok(Message::Text(text))) => return Poll::Ready(Step::Receive(text)),
                 Some(Ok(Message::Binary(_))) => {
@@ -120,6 +161,11 @@ impl Session {
                 }
                 None => return Poll::Ready(Step::Gone),
             }
+        }
+        if self.is_dirty
+            && let Poll::Ready(Err(_)) = self.poll_send(cx)
+        {
+            return Poll::Ready(Step::Gone);
         }
         while let Poll::Ready(beat) = self.pulse.poll(cx, self.is_acknowledged) {
             match beat {
@@ -138,6 +184,11 @@ impl Session {
     /// Sends what there is for as long as the socket takes it.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
         // What the socket did not take goes first: only then is it known to take something again.
+        let Poll::Ready(result) = self.poll_rest(cx) else {
+            self.pulse.blocked();
+            return Poll::Pending;
+        };
+        result?;
         if self.pulse.is_blocked() {
             ready!(self.socket.poll_flush_unpin(cx))?;
             self.is_dirty = false;
@@ -166,6 +217,16 @@ impl Session {
             };
             result?;
             self.is_dirty = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Finishes the frame that a group began.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        let Some(shared) = &self.shared else { return Poll::Ready(Ok(())) };
+        while !self.rest.is_empty() {
+            let written = ready!(shared.line().poll_write(cx, &self.rest)).map_err(axum::Error::new)?;
+            self.rest.drain(..written);
         }
         Poll::Ready(Ok(()))
     }
@@ -218,7 +279,10 @@ impl Session {
             self.replies.push_back(Message::Text(message::error(&id, &[error])));
             return Ok(());
         }
-        let (prefix, watch) = (message::next_prefix(&id), self.live.watch(request));
+        let (prefix, mut watch) = (message::next_prefix(&id), self.live.watch(request));
+        if let Some(shared) = &self.shared {
+            watch = watch.through(Arc::new(Events::new(Arc::clone(shared), Arc::clone(&prefix))));
+        }
         self.operations.push(Operation { id: id.into(), prefix, watch });
         Ok(())
     }
