@@ -75,17 +75,17 @@ fn rows() -> impl Strategy<Value = BTreeMap<String, reservation::Model>> {
     prop::collection::btree_map(reservation_id, row, 1..10)
 }
 
-/// Each part is missing as often as not, or nothing would ever match.
+/// Most parts are missing, or nothing would ever match.
 fn filter() -> impl Strategy<Value = ReservationFilter> {
     let statuses = vec![Status::Confirmed, Status::Modified, Status::Cancelled];
-    let statuses = prop::option::of(prop::sample::subsequence(statuses, 0..=3));
-    let list = || prop::option::weighted(0.3, prop::collection::vec(id(), 0..5));
+    let statuses = prop::option::weighted(0.3, prop::sample::subsequence(statuses, 0..=3));
+    let list = || prop::option::weighted(0.15, prop::collection::vec(id(), 0..5));
     let range = || {
-        let end = || prop::option::weighted(0.3, day());
+        let end = || prop::option::weighted(0.15, day());
         (end(), end()).prop_map(|(from, to)| DateRange { from, to })
     };
-    let dates = (range(), range(), prop::option::weighted(0.2, day()));
-    let texts = (prop::option::weighted(0.2, currency()), prop::option::of(text(0..3)));
+    let dates = (range(), range(), prop::option::weighted(0.15, day()));
+    let texts = (prop::option::weighted(0.15, currency()), prop::option::of(text(0..3)));
     (statuses, list(), list(), list(), dates, texts).prop_map(
         |(statuses, property_ids, guest_ids, reservation_ids, dates, (currency, search))| {
             let (check_in, check_out, staying_on) = dates;
@@ -145,6 +145,6 @@ async fn a_filter_means_the_same_in_sql_and_in_memory(db: TestDb) {
     // Else it would have shown nothing.
     let matched = matched.into_inner();
     eprintln!("rows that matched and that did not: {matched:?}");
-    assert!(matched.len() == 2 && matched.values().all(|count| *count > 300), "{matched:?}");
+    assert!(matched.len() == 2 && matched.values().all(|count| *count > 200), "{matched:?}");
     pool.close().await.unwrap();
 }

@@ -1,8 +1,11 @@
 //! Two processes on one PostgreSQL: both see every change, in the same order, and one of them sends.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use besty::sandbox::Kind;
+use besty::{
+    db::{self, Db},
+    sandbox::Kind,
+};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -50,6 +53,51 @@ async fn both_see_every_change_in_the_same_order() {
     assert_eq!(seen[0], seen[1], "the same events with the same cursors");
     two.kill().await;
     one.stop().await;
+}
+
+/// The processes that listen, by the connection they do it on.
+async fn listening(pool: &Db) -> BTreeSet<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    let rows = db::query_all(pool.pool(), sql, []).await.unwrap();
+    rows.iter().map(|row| row.try_get("", "pid").unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_listen_comes_back_by_itself() {
+    let db = TestDb::postgres().await;
+    let provider = Provider::quick().await;
+    let (one, two) = (TestApp::start(&db, &provider).await, TestApp::start(&db, &provider).await);
+    let pool = db.connect().await;
+    let other_than = async |lost: &BTreeSet<i32>| {
+        within("two processes that listen", async {
+            loop {
+                let found = listening(&pool).await;
+                if found.len() == 2 && found.is_disjoint(lost) {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+    };
+    let lost = other_than(&BTreeSet::new()).await;
+    for pid in &lost {
+        db::execute(pool.pool(), "SELECT pg_terminate_backend($1)", [(*pid).into()]).await.unwrap();
+    }
+    let mut stream = Sse::open(two.http(), two.url("/api/events"), None).await;
+    assert_eq!(stream.next().await.kind, "ready");
+    one.apply(&named(1)).await;
+    assert_eq!(stream.next().await.data["reservationId"], "res_00001", "the poll at least");
+    other_than(&lost).await;
+    let start = Instant::now();
+    for n in 2..=21 {
+        one.apply(&named(n)).await;
+        assert_eq!(stream.next().await.data["reservationId"], format!("res_{n:05}"));
+    }
+    // By the poll alone it is five.
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    one.stop().await;
+    two.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
