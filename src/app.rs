@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     db::Db,
     feed::Hub,
-    graphql::{self, Services, live::Live},
+    graphql::{self, Services, admission::Admission, document::Rules, live::Live},
     guest_api::{
         Door, GuestApi, lease,
         memory::Memory,
@@ -114,10 +114,16 @@ fn spawn_background(
     tracker.spawn(registration::keep(services.registration.clone(), door.clone(), lease, cancel.clone()));
 }
 
-fn state(config: &Config, services: Services, front: &http::Front, stopping: CancellationToken) -> HttpState {
-    let schema = graphql::schema(services.clone());
+fn state(
+    config: &Config,
+    rules: Rules,
+    services: Services,
+    front: &http::Front,
+    stopping: CancellationToken,
+) -> HttpState {
+    let schema = graphql::schema(services.clone(), config.introspection);
     HttpState::new(http::Parts {
-        live: Live::new(schema.clone(), services.hub.clone()),
+        live: Live::new(schema.clone(), Admission::new(rules), services.hub.clone()),
         sockets: front.sockets.clone(),
         schema,
         services,
@@ -129,7 +135,7 @@ fn state(config: &Config, services: Services, front: &http::Front, stopping: Can
 impl Running {
     /// Puts the rest behind the front, and answers.
     fn new(front: Front, hub: Hub) -> Self {
-        let Front { config, outside, addr, db, intake, reception, stopping, server } = front;
+        let Front { config, rules, outside, addr, db, intake, reception, stopping, server } = front;
         let (lease_state, lease) = watch::channel(None);
         let api = GuestApi::new(outside.http, config.guest_api_base_url.clone(), outside.clock.clone());
         let door = Door::new(api, config.broadcast_concurrency, lease.clone());
@@ -163,7 +169,7 @@ impl Running {
         spawn_background(&background, &background_cancel, &services, &door, lease);
         let intake = intake.run(hub.feed(), &reception.rejected);
         let registration = services.registration.clone();
-        reception.complete(state(&config, services, &reception, stopping.clone()));
+        reception.complete(state(&config, rules, services, &reception, stopping.clone()));
         Self {
             addr,
             db,

@@ -42,6 +42,8 @@ pub struct Config {
     pub public_webhook_url: Option<String>,
     /// Live connections and what may go on in them (`MAX_SOCKETS`, `MAX_SUBSCRIPTIONS_PER_SOCKET`).
     pub live: Limits,
+    /// Whether clients may read the schema (`GRAPHQL_INTROSPECTION`).
+    pub introspection: bool,
     /// Requests in flight to the provider at most (`BROADCAST_CONCURRENCY`).
     pub broadcast_concurrency: usize,
     /// Tries a message at most (`BROADCAST_MAX_ATTEMPTS`).
@@ -88,6 +90,7 @@ impl Config {
                 subscriptions: env.number("MAX_SUBSCRIPTIONS_PER_SOCKET", 100, 1..=10_000)?,
                 times: Times::SERVER,
             },
+            introspection: env.flag("GRAPHQL_INTROSPECTION", true)?,
             broadcast_concurrency: env.number("BROADCAST_CONCURRENCY", 10, 1..=1_000)?,
             broadcast_max_attempts: env.number("BROADCAST_MAX_ATTEMPTS", 5, 1..=100)?,
         };
@@ -301,7 +304,7 @@ mod tests {
         assert_eq!(config.public_webhook_url, None);
         assert_eq!((config.broadcast_concurrency, config.broadcast_max_attempts), (10, 5));
         assert_eq!((config.live.sockets, config.live.subscriptions), (10_000, 100));
-        assert!(config.cors_origins.is_empty());
+        assert!(config.cors_origins.is_empty() && config.introspection);
     }
 
     #[test]
@@ -349,6 +352,7 @@ mod tests {
             ("PUBLIC_WEBHOOK_URL", "ftp://h/x"),
             ("MAX_SOCKETS", "0"),
             ("MAX_SUBSCRIPTIONS_PER_SOCKET", "many"),
+            ("GRAPHQL_INTROSPECTION", "off"),
             ("BROADCAST_CONCURRENCY", "0"),
             ("BROADCAST_MAX_ATTEMPTS", "five"),
         ] {

@@ -19,6 +19,7 @@ mod filter;
 mod graphql;
 mod guests;
 mod kill;
+mod over_http;
 mod pace;
 mod recent;
 mod registration;

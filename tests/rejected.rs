@@ -199,6 +199,6 @@ async fn the_answer_does_not_need_the_table(db: TestDb) {
     assert!(body["error"].as_str().unwrap().starts_with("body:"), "{body}");
     let request = json!({ "query": RETRY, "variables": { "id": UNKNOWN } });
     let (_, failed) = app.post("/graphql", &request).await;
-    assert_eq!(failed["errors"][0]["extensions"]["code"], "INTERNAL", "{failed}");
+    assert_eq!(failed["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR", "{failed}");
     app.stop().await;
 }

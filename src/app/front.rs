@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     db::{Db, Failure},
     feed::Hub,
+    graphql::{self, document::Rules},
     guest_api::registration::Registration,
     http::{self, Reception, Secrets, Sockets},
     reservations::rejected::{Keeper, Limits},
@@ -31,6 +32,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// A server without its database.
 pub(super) struct Front {
     pub(super) config: Config,
+    pub(super) rules: Rules,
     pub(super) outside: Outside,
     pub(super) addr: SocketAddr,
     pub(super) db: Db,
@@ -73,8 +75,9 @@ impl Front {
             stopping: stopping.clone(),
         });
         let server = Server::new(listener, reception.clone(), stopping.clone());
+        let rules = Rules::new(&graphql::sdl(), config.introspection).context("the schema can't be read")?;
         let config = config.clone();
-        Ok(Self { config, outside, addr, db, intake, reception, stopping, server })
+        Ok(Self { config, rules, outside, addr, db, intake, reception, stopping, server })
     }
 
     /// Waits for the database and builds the rest. `None`: `stop` came first, and all is stopped.

@@ -4,7 +4,9 @@
 //! a GraphQL error with `extensions.code`. A fault of the server is logged once, here, and tells the
 //! client nothing of its inside.
 
-use async_graphql::{Enum, Error, ErrorExtensions as _, SimpleObject};
+use async_graphql::{
+    Enum, Error, ErrorExtensionValues, ErrorExtensions as _, Pos, Response, ServerError, SimpleObject, Value,
+};
 use sea_orm::DbErr;
 
 use crate::{feed::CursorError, reservations::filter::FilterError};
@@ -52,13 +54,131 @@ impl UserError {
     }
 }
 
-fn with_code(message: impl Into<String>, code: &str) -> Error {
-    Error::new(message).extend_with(|_, extensions| extensions.set("code", code))
+/// What `extensions.code` says, the same over every transport. The names are Apollo's where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Not a request of GraphQL over HTTP.
+    BadRequest,
+    /// The document is no GraphQL.
+    ParseFailed,
+    /// The document does not fit the schema.
+    ValidationFailed,
+    /// There is no such operation in the document.
+    OperationUnresolved,
+    /// The text has too many bytes, tokens or brackets to be parsed.
+    ParsingLimit,
+    /// Too many fields.
+    TooManyFields,
+    /// Nested too deep.
+    TooDeep,
+    /// Too many aliases.
+    TooManyAliases,
+    /// Answering it could cost too much.
+    TooExpensive,
+    /// The hash stands for no document that is known here; the client sends it in full.
+    PersistedQueryNotFound,
+    /// A variable or an argument can't be used.
+    BadUserInput,
+    /// Nothing has this ID.
+    NotFound,
+    /// Not a cursor of the stream.
+    CursorInvalid,
+    /// A cursor that is older than the log.
+    CursorExpired,
+    /// One more operation on this WebSocket.
+    TooManySubscriptions,
+    /// One more live connection.
+    TooManySockets,
+    /// It took too long.
+    TimedOut,
+    /// A fault of the server.
+    Internal,
+}
+
+impl Code {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BAD_REQUEST",
+            Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
+            Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::OperationUnresolved => "OPERATION_RESOLUTION_FAILURE",
+            Self::ParsingLimit => "PARSING_LIMIT_EXCEEDED",
+            Self::TooManyFields => "MAX_HEIGHT_LIMIT",
+            Self::TooDeep => "MAX_DEPTH_LIMIT",
+            Self::TooManyAliases => "MAX_ALIASES_LIMIT",
+            Self::TooExpensive => "COST_ESTIMATED_TOO_EXPENSIVE",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::NotFound => "NOT_FOUND",
+            Self::CursorInvalid => "CURSOR_INVALID",
+            Self::CursorExpired => "CURSOR_EXPIRED",
+            Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
+            Self::TooManySockets => "TOO_MANY_SOCKETS",
+            Self::TimedOut => "REQUEST_TIMEOUT",
+            Self::Internal => "INTERNAL_SERVER_ERROR",
+        }
+    }
+
+    /// An error of the whole request.
+    pub fn error(self, message: impl Into<String>) -> ServerError {
+        self.on(ServerError::new(message, None))
+    }
+
+    /// The same, with the place in the document.
+    pub fn error_at(self, message: impl Into<String>, pos: Pos) -> ServerError {
+        self.on(ServerError::new(message, Some(pos)))
+    }
+
+    /// Puts the code on an error.
+    #[must_use]
+    pub fn on(self, mut error: ServerError) -> ServerError {
+        error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", self.as_str());
+        error
+    }
+}
+
+/// Gives each error of a response that has no code the one it should have. What a library said of a fault
+/// of ours is logged, and not told.
+pub fn finish(response: &mut Response) {
+    for error in &mut response.errors {
+        let has_code = error.extensions.as_ref().is_some_and(|extensions| extensions.get("code").is_some());
+        if has_code {
+            continue;
+        }
+        let code = match (&error.source, error.path.is_empty()) {
+            (Some(_), _) => {
+                tracing::error!(%error, path = ?error.path, "a field failed");
+                INTERNAL.clone_into(&mut error.message);
+                Code::Internal
+            }
+            // Before anything runs, what is left is what validation says.
+            (None, true) => Code::ValidationFailed,
+            (None, false) => Code::BadUserInput,
+        };
+        *error = code.on(error.clone());
+    }
+}
+
+/// Whether nothing was run: then the answer has no `data`. What failed later is at some path.
+#[must_use]
+pub fn is_refused(response: &Response) -> bool {
+    response.data == Value::Null
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+/// What clients are told of our faults.
+const INTERNAL: &str = "internal error";
+
+fn with_code(message: impl Into<String>, code: Code) -> Error {
+    Error::new(message).extend_with(|_, extensions| extensions.set("code", code.as_str()))
 }
 
 /// An argument that can't be used; the message names it.
 pub fn bad_input(message: impl Into<String>) -> Error {
-    with_code(message, "BAD_USER_INPUT")
+    with_code(message, Code::BadUserInput)
 }
 
 /// A filter that can't be used, as the argument `filter`.
@@ -69,15 +189,15 @@ pub fn bad_filter(error: &FilterError) -> Error {
 
 /// Nothing has this ID.
 pub fn not_found(message: impl Into<String>) -> Error {
-    with_code(message, "NOT_FOUND")
+    with_code(message, Code::NotFound)
 }
 
 /// A cursor of the change stream that can't be resumed from.
 #[must_use]
 pub fn bad_cursor(error: CursorError) -> Error {
     let code = match error {
-        CursorError::Invalid => "CURSOR_INVALID",
-        CursorError::Expired => "CURSOR_EXPIRED",
+        CursorError::Invalid => Code::CursorInvalid,
+        CursorError::Expired => Code::CursorExpired,
     };
     with_code(error.to_string(), code)
 }
@@ -92,5 +212,5 @@ pub fn internal(error: &DbErr) -> Error {
 /// A fault that was logged where it was found.
 #[must_use]
 pub fn already_logged() -> Error {
-    with_code("internal error", "INTERNAL")
+    with_code(INTERNAL, Code::Internal)
 }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::{clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration, reservations::Ingest};
 
+pub mod admission;
 pub mod broadcast;
 pub mod broadcast_control;
 pub mod broadcast_start;
@@ -24,7 +25,9 @@ pub mod ids;
 pub mod live;
 pub mod message;
 pub mod mutation;
+pub mod once;
 pub mod paging;
+pub mod persisted;
 pub mod query;
 pub mod registration;
 pub mod reservation;
@@ -114,10 +117,11 @@ pub enum Resumable {
     BroadcastProgress(Box<broadcast::BroadcastProgress>),
 }
 
-/// The schema over these services.
+/// The schema over these services. Where clients may not read it, an error does not tell them its names.
 #[must_use]
-pub fn schema(services: Services) -> Schema {
-    builder().data(services).finish()
+pub fn schema(services: Services, introspection: bool) -> Schema {
+    let builder = builder().data(services).limit_recursive_depth(document::DEPTH_MAX);
+    if introspection { builder.finish() } else { builder.disable_suggestions().finish() }
 }
 
 /// The schema as text, the same for the same code. What every schema has is left out: the definitions of

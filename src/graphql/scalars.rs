@@ -23,6 +23,10 @@ impl ScalarType for Date {
             .ok_or_else(|| InputValueError::custom(format!("'{text}' is no date: write YYYY-MM-DD")))
     }
 
+    fn is_valid(value: &Value) -> bool {
+        Self::parse(value.clone()).is_ok()
+    }
+
     fn to_value(&self) -> Value {
         Value::String(self.0.to_string())
     }
@@ -52,6 +56,10 @@ impl ScalarType for DateTime {
         })
     }
 
+    fn is_valid(value: &Value) -> bool {
+        Self::parse(value.clone()).is_ok()
+    }
+
     fn to_value(&self) -> Value {
         Value::String(self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
@@ -78,6 +86,10 @@ impl ScalarType for Decimal {
         number.map(Self).ok_or_else(|| {
             InputValueError::custom(format!("'{text}' is no decimal number: write \"1249.90\""))
         })
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        Self::parse(value.clone()).is_ok()
     }
 
     fn to_value(&self) -> Value {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use async_graphql::{EmptyMutation, EmptySubscription, Object, Result, value};
 
+use super::{document::Operation, once::once};
+
 struct Fields {
     optional: Option<Result<i32>>,
 }
@@ -13,6 +15,20 @@ impl Fields {
     async fn slow(&self) -> i32 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         1
+    }
+
+    async fn stuck(&self) -> i32 {
+        std::future::pending().await
+    }
+
+    /// What a library says of its inside, passed on by a `?` that was not thought about.
+    async fn careless(&self) -> Result<i32> {
+        let port: u16 = std::future::ready("postgres://10.0.0.7").await.parse()?;
+        Ok(port.into())
+    }
+
+    async fn takes(&self, date: super::scalars::Date) -> String {
+        date.0.to_string()
     }
 
     async fn fast(&self) -> i32 {
@@ -70,6 +86,37 @@ async fn a_failed_nullable_field_makes_itself_null() {
     let answer = schema().execute("{ optional fast }").await;
     assert_eq!(answer.data, value!({ "optional": null, "fast": 2 }));
     assert_eq!(answer.errors.len(), 1, "{:?}", answer.errors);
+}
+
+/// The codes and the messages of the errors.
+fn told(answer: &async_graphql::Response) -> Vec<(String, &str)> {
+    let code = |error: &async_graphql::ServerError| {
+        error.extensions.as_ref().and_then(|all| all.get("code")).map(ToString::to_string).unwrap_or_default()
+    };
+    answer.errors.iter().map(|error| (code(error), error.message.as_str())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_takes_too_long_is_given_up() {
+    let answer = once(&schema(), "{ fast stuck }".into(), &Operation::Query).await;
+    let wanted = "the query took longer than 30 s; ask for less";
+    assert_eq!(told(&answer), [("\"REQUEST_TIMEOUT\"".to_owned(), wanted)]);
+    assert!(super::errors::is_refused(&answer));
+}
+
+#[tokio::test]
+async fn what_a_library_says_of_our_inside_is_not_told() {
+    let answer = once(&schema(), "{ careless }".into(), &Operation::Query).await;
+    assert_eq!(told(&answer), [("\"INTERNAL_SERVER_ERROR\"".to_owned(), "internal error")]);
+    assert!(!super::errors::is_refused(&answer), "it ran");
+}
+
+#[tokio::test]
+async fn a_literal_that_no_scalar_is_fails_validation() {
+    let answer = once(&schema(), "{ takes(date: \"2026-02-30\") }".into(), &Operation::Query).await;
+    let told = told(&answer);
+    assert_eq!(told[0].0, "\"GRAPHQL_VALIDATION_FAILED\"", "{told:?}");
+    assert!(super::errors::is_refused(&answer));
 }
 
 #[test]

@@ -21,6 +21,11 @@ impl Refusal {
         self.status
     }
 
+    /// What it says, and after how many seconds the client may come back.
+    pub(super) fn into_parts(self) -> (StatusCode, String, Option<u16>) {
+        (self.status, self.message, self.retry_after)
+    }
+
     /// With a status of its own.
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), retry_after: None }

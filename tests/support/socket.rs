@@ -81,6 +81,24 @@ impl Socket {
             .await;
     }
 
+    /// Sends a request as an operation of its own, and answers its first result.
+    pub async fn ask(&mut self, request: &Value) -> Value {
+        let id = uuid::Uuid::new_v4().to_string();
+        let kind = if self.legacy { "start" } else { "subscribe" };
+        self.send(&json!({ "id": id, "type": kind, "payload": request })).await;
+        loop {
+            let mut message = self.receive().await;
+            // What is left of those before is passed over.
+            match message["type"].as_str() {
+                _ if message["id"] != json!(id) => {}
+                Some("error") if message["payload"].is_array() => {
+                    return json!({ "errors": message["payload"].take() });
+                }
+                _ => return message["payload"].take(),
+            }
+        }
+    }
+
     /// The connection itself.
     pub fn stream(&mut self) -> &mut Stream {
         &mut self.stream

@@ -93,7 +93,7 @@ impl Group {
     /// its map is locked by the caller.
     pub(super) fn start(inner: &Arc<Inner>, recipe: Arc<Recipe>, from: i64) -> (Arc<Self>, Member) {
         let begin = Begin::Range { from, until: None };
-        let execution = Execution::new(inner, recipe.request(), begin, true);
+        let execution = Execution::new(inner, recipe.request(), begin);
         let mut state = State {
             ring: VecDeque::new(),
             bytes: 0,

@@ -19,7 +19,8 @@ use async_graphql::{Request, ServerError, Value};
 
 use super::{
     Schema,
-    document::{self, Operation, Position},
+    admission::Admission,
+    document::{Operation, Position},
 };
 use crate::feed::{Cursor, Hub};
 
@@ -72,6 +73,7 @@ pub struct Live(Arc<Inner>);
 
 struct Inner {
     schema: Schema,
+    admission: Admission,
     hub: Hub,
     groups: Mutex<HashMap<Arc<Key>, Arc<Group>>>,
     counts: Arc<Counts>,
@@ -86,8 +88,14 @@ impl std::fmt::Debug for Live {
 impl Live {
     /// Nothing watched yet.
     #[must_use]
-    pub fn new(schema: Schema, hub: Hub) -> Self {
-        Self(Arc::new(Inner { schema, hub, groups: Mutex::default(), counts: Arc::default() }))
+    pub fn new(schema: Schema, admission: Admission, hub: Hub) -> Self {
+        Self(Arc::new(Inner { schema, admission, hub, groups: Mutex::default(), counts: Arc::default() }))
+    }
+
+    /// What every request comes through first.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     /// How much is going on.
@@ -111,13 +119,13 @@ impl Live {
     /// Runs a request. A subscription to changes that brings no cursor begins here and now.
     #[must_use]
     pub fn watch(&self, mut request: Request) -> Watch {
-        match document::check(&mut request) {
+        match self.0.admission.admit(&mut request) {
             Ok(operation) => self.watch_checked(&operation, request, None),
             Err(error) => self.refuse(error),
         }
     }
 
-    /// The same for a request that [`document::check`] has seen. `last_event_id` is a cursor that goes
+    /// The same for a request that [`Live::admission`] has let in. `last_event_id` is a cursor that goes
     /// before the one in the request.
     #[must_use]
     pub fn watch_checked(
@@ -130,10 +138,10 @@ impl Live {
             Operation::Subscription(Position::Now) => None,
             Operation::Subscription(Position::Variable(name)) => Some(name),
             Operation::Subscription(Position::Field) => {
-                return Watch::alone(&self.0, request, last_event_id, true);
+                return Watch::alone(&self.0, request, last_event_id);
             }
-            Operation::Query | Operation::Mutation | Operation::Unknown => {
-                return Watch::alone(&self.0, request, None, false);
+            Operation::Query | Operation::Mutation => {
+                return Watch::once(&self.0, request, operation.clone());
             }
         };
         let given = variable.and_then(|name| request.variables.get(name));
@@ -142,7 +150,7 @@ impl Live {
             (None, None | Some(async_graphql::Value::Null)) => None,
             (None, Some(Value::String(cursor))) => Some(cursor.clone()),
             // Not a cursor at all, which executing it says.
-            (None, Some(_)) => return Watch::alone(&self.0, request, None, true),
+            (None, Some(_)) => return Watch::alone(&self.0, request, None),
         };
         match (Recipe::new(request, variable), after) {
             (Ok(recipe), Some(cursor)) => Watch::resumed(&self.0, recipe, cursor),

@@ -15,7 +15,7 @@ use super::{
     execution::Execution,
     group::{End, Found, Group, Member},
 };
-use crate::graphql::told::Begin;
+use crate::graphql::{document::Operation, told::Begin};
 
 /// A new group begins where its first watcher is, if that is no further back than this.
 const NEAR: i64 = 256;
@@ -55,15 +55,15 @@ impl Watch {
         Self::new(inner, Phase::Refused([error].into()))
     }
 
+    /// What has one answer.
+    pub(super) fn once(inner: &Arc<Inner>, request: Request, operation: Operation) -> Self {
+        Self::new(inner, Phase::Alone(Execution::once(inner, request, operation)))
+    }
+
     /// With an execution of its own.
-    pub(super) fn alone(
-        inner: &Arc<Inner>,
-        request: Request,
-        cursor: Option<String>,
-        is_stream: bool,
-    ) -> Self {
+    pub(super) fn alone(inner: &Arc<Inner>, request: Request, cursor: Option<String>) -> Self {
         let begin = cursor.map_or(Begin::Argument, Begin::Cursor);
-        Self::new(inner, Phase::Alone(Execution::new(inner, request, begin, is_stream)))
+        Self::new(inner, Phase::Alone(Execution::new(inner, request, begin)))
     }
 
     /// From a position that is known to be good.
@@ -79,7 +79,7 @@ impl Watch {
                 return enter(&state, Arc::new(recipe), seq);
             }
             let begin = Begin::Cursor(cursor);
-            Phase::Alone(Execution::new(&state, recipe.request(), begin, true))
+            Phase::Alone(Execution::new(&state, recipe.request(), begin))
         };
         Self::new(inner, Phase::Starting(starting.boxed()))
     }
@@ -173,6 +173,6 @@ fn enter(inner: &Arc<Inner>, recipe: Arc<Recipe>, seq: i64) -> Phase {
 
 fn catch_up(inner: &Arc<Inner>, recipe: Arc<Recipe>, from: i64, until: i64) -> Phase {
     let begin = Begin::Range { from, until: Some(until) };
-    let execution = Execution::new(inner, recipe.request(), begin, true);
+    let execution = Execution::new(inner, recipe.request(), begin);
     Phase::CatchingUp { execution, recipe, until }
 }

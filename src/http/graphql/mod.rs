@@ -2,58 +2,58 @@
 //!
 //! POST takes JSON and nothing else, so that no page of another origin can send a mutation without
 //! asking (CORS); GET runs queries, and subscriptions as an event stream, never a mutation; a WebSocket
-//! is opened for pages that may. `Accept` says how the answer comes.
+//! is opened for pages that may. `Accept` says how the answer comes. A request has one operation: batches
+//! are refused, since the bounds are those of one.
 
-use async_graphql::{Request, Response as GraphqlResponse, ServerError};
+use async_graphql::{Request, ServerError};
 use axum::{
-    Json,
     body::Body,
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 
 use super::{HttpState, answer::Refusal, body};
-use crate::graphql::{
-    IdempotencyKey,
-    document::{self, Operation},
-    live::Watch,
-};
+use crate::graphql::{IdempotencyKey, document::Operation, live::Watch, once::once};
 
+mod answer;
 mod multipart;
 mod request;
 mod socket;
 mod sse;
 mod stream;
 
-use request::Accepted;
+use answer::Media;
+use request::Protocol;
 
 /// `POST /graphql`.
-pub(super) async fn post(
-    State(state): State<HttpState>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let body = body::read_json(&headers, body).await?;
-    let mut request: Request =
-        serde_json::from_slice(&body).map_err(|error| Refusal::bad_request(format!("body: {error}")))?;
-    if let Some(key) = headers.get("idempotency-key") {
-        let key = key.to_str().map_err(|_| Refusal::bad_request("Idempotency-Key: must be visible ASCII"))?;
-        request = request.data(IdempotencyKey(key.to_owned()));
-    }
-    let checked = document::check(&mut request);
-    let is_stream = matches!(checked, Ok(Operation::Subscription(_)));
-    match (request::accepted(&headers), checked) {
-        (Accepted::Events, checked) => {
-            let watch = watch(&state, &headers, checked, request);
-            stream::respond::<sse::Events>(&state, watch)
+pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Response {
+    let accepted = request::accepted(&headers);
+    let answer = async {
+        let mut request = request::parse_body(&body::read_json(&headers, body).await?)?;
+        if let Some(key) = headers.get("idempotency-key") {
+            let bad = |_| Refusal::bad_request("Idempotency-Key: must be visible ASCII");
+            request = request.data(IdempotencyKey(key.to_str().map_err(bad)?.to_owned()));
         }
-        (Accepted::Multipart, checked) if is_stream => {
-            let watch = watch(&state, &headers, checked, request);
-            stream::respond::<multipart::Parts>(&state, watch)
+        let admitted = state.live.admission().admit(&mut request);
+        let is_stream = matches!(admitted, Ok(Operation::Subscription(_)));
+        match accepted.protocol {
+            Some(Protocol::Events) => {
+                let watch = watch(&state, &headers, admitted, request);
+                stream::respond::<sse::Events>(&state, watch)
+            }
+            Some(Protocol::Multipart) if is_stream => {
+                let watch = watch(&state, &headers, admitted, request);
+                stream::respond::<multipart::Parts>(&state, watch)
+            }
+            None if is_stream => Err(Refusal::new(
+                StatusCode::NOT_ACCEPTABLE,
+                "Accept: a subscription comes as text/event-stream, multipart/mixed;subscriptionSpec=1.0, or by WebSocket",
+            )),
+            Some(Protocol::Multipart) | None => Ok(execute(&state, admitted, request, accepted.media).await),
         }
-        (Accepted::Multipart | Accepted::Json, checked) => Ok(execute(&state, checked, request).await),
-    }
+    };
+    answer.await.unwrap_or_else(|refusal| accepted.media.refusal(refusal))
 }
 
 /// `GET /graphql`: a WebSocket when one is asked for, else a query or a stream of events.
@@ -61,50 +61,56 @@ pub(super) async fn get(
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
     mut parts: Parts,
-) -> Result<Response, Refusal> {
-    if parts.headers.contains_key(header::UPGRADE) {
-        return Ok(socket::open(state, &mut parts).await.unwrap_or_else(|refusal| refusal));
-    }
-    let mut request = request::parse_query(query.as_deref().unwrap_or_default())?;
-    let checked = document::check(&mut request);
-    match (request::accepted(&parts.headers), checked) {
-        (_, Ok(Operation::Mutation)) => Ok(not_by_get("send a mutation by POST")),
-        (Accepted::Events, checked) => {
-            let watch = watch(&state, &parts.headers, checked, request);
-            stream::respond::<sse::Events>(&state, watch)
+) -> Response {
+    let accepted = request::accepted(&parts.headers);
+    let answer = async {
+        if parts.headers.contains_key(header::UPGRADE) {
+            return socket::open(state, &mut parts).await;
         }
-        (_, Ok(Operation::Subscription(_))) => {
-            Ok(not_by_get("ask for a subscription by POST, by WebSocket, or with Accept: text/event-stream"))
+        let mut request = request::parse_query(query.as_deref().unwrap_or_default())?;
+        let admitted = state.live.admission().admit(&mut request);
+        match (accepted.protocol, admitted) {
+            (_, Ok(Operation::Mutation)) => Err(not_by_get("send a mutation by POST")),
+            (Some(Protocol::Events), admitted) => {
+                let watch = watch(&state, &parts.headers, admitted, request);
+                stream::respond::<sse::Events>(&state, watch)
+            }
+            (_, Ok(Operation::Subscription(_))) => Err(not_by_get(
+                "ask for a subscription by POST, by WebSocket, or with Accept: text/event-stream",
+            )),
+            (_, admitted) => Ok(execute(&state, admitted, request, accepted.media).await),
         }
-        (_, checked) => Ok(execute(&state, checked, request).await),
-    }
+    };
+    answer.await.unwrap_or_else(|refusal| accepted.media.refusal(refusal))
 }
 
 /// One answer in JSON.
-async fn execute(state: &HttpState, checked: Result<Operation, ServerError>, request: Request) -> Response {
-    let answer = match checked {
-        Ok(_) => state.schema.execute(request).await,
-        Err(error) => GraphqlResponse::from_errors(vec![error]),
-    };
-    Json(answer).into_response()
+async fn execute(
+    state: &HttpState,
+    admitted: Result<Operation, ServerError>,
+    request: Request,
+    media: Media,
+) -> Response {
+    match admitted {
+        Ok(operation) => media.answer(&once(&state.schema, request, &operation).await),
+        Err(error) => media.refused(&[error]),
+    }
 }
 
 fn watch(
     state: &HttpState,
     headers: &HeaderMap,
-    checked: Result<Operation, ServerError>,
+    admitted: Result<Operation, ServerError>,
     request: Request,
 ) -> Watch {
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("not a text").to_owned());
     let last = last.filter(|cursor| !cursor.is_empty());
-    match checked {
+    match admitted {
         Ok(operation) => state.live.watch_checked(&operation, request, last),
         Err(error) => state.live.refuse(error),
     }
 }
 
-fn not_by_get(how: &str) -> Response {
-    let error = ServerError::new(format!("GET runs queries only; {how}"), None);
-    let answer = Json(GraphqlResponse::from_errors(vec![error]));
-    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], answer).into_response()
+fn not_by_get(how: &str) -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("GET runs queries only; {how}"))
 }

@@ -106,6 +106,9 @@ pub(super) fn parse(text: &str) -> Result<ClientMessage, Close> {
         ClientMessage::Subscribe { id, .. } | ClientMessage::Complete { id } if id.is_empty() => {
             Err(Close::Invalid("id: must not be empty".to_owned()))
         }
+        ClientMessage::Subscribe { payload, .. } if !payload.is_complete() => {
+            Err(Close::Invalid("payload.query: must be given".to_owned()))
+        }
         _ => Ok(message),
     }
 }

@@ -14,12 +14,12 @@ use axum::{
         ws::{Message, WebSocket, WebSocketUpgrade},
     },
     http::{HeaderMap, StatusCode, Version, header, request::Parts},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _, future, stream::BoxStream};
 
 use crate::{
-    graphql::{Schema, document},
+    graphql::{document::Operation, errors, once::once},
     http::{HttpState, answer::Refusal, body::BODY_MAX, line::Line, origin, sockets::FAREWELL},
 };
 
@@ -37,22 +37,23 @@ const READ_BUFFER: usize = 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
 
 /// Opens a WebSocket.
-pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response, Response> {
-    let refuse = |status, message: &str| Refusal::new(status, message).into_response();
+pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response, Refusal> {
     if !origin::is_allowed(&parts.headers, &state.origins) {
         let message = "Origin: pages of this origin may not connect; see CORS_ORIGINS";
-        return Err(refuse(StatusCode::FORBIDDEN, message));
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
     }
     let unspoken = "Sec-WebSocket-Protocol: must be graphql-transport-ws or graphql-ws";
-    let name = spoken(&parts.headers).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, unspoken))?;
-    let upgrade =
-        WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)?;
-    let protocol =
-        GraphQLProtocol::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)?;
+    let name = spoken(&parts.headers).ok_or_else(|| Refusal::bad_request(unspoken))?;
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
+        .await
+        .map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+    let protocol = GraphQLProtocol::from_request_parts(parts, &())
+        .await
+        .map_err(|status| Refusal::new(status, unspoken))?;
     // Over HTTP/2 the socket is a part of a connection, which has others.
     let direct = parts.extensions.get::<ConnectInfo<Line>>().filter(|_| parts.version < Version::HTTP_2);
     let direct = direct.map(|ConnectInfo(line)| line.clone());
-    let place = state.sockets.take().map_err(IntoResponse::into_response)?;
+    let place = state.sockets.take()?;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -73,7 +74,7 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
 /// Until the client leaves, or the server stops.
 async fn serve_legacy(state: &HttpState, socket: WebSocket, protocol: GraphQLProtocol) {
     let (mut sink, mut stream) = socket.split();
-    let executor = Bounded(state.schema.clone());
+    let executor = Bounded(state.clone());
     let serve = GraphQLWebSocket::new_with_pair(&mut sink, &mut stream, executor, protocol).serve();
     tokio::select! {
         () = serve => {}
@@ -96,14 +97,14 @@ fn spoken(headers: &HeaderMap) -> Option<&'static str> {
         .find_map(|name| ALL_WEBSOCKET_PROTOCOLS.into_iter().find(|known| *known == name.trim()))
 }
 
-/// The schema, behind the bounds on documents.
+/// The schema, behind what every request comes through.
 #[derive(Clone)]
-struct Bounded(Schema);
+struct Bounded(HttpState);
 
 impl Executor for Bounded {
     async fn execute(&self, mut request: Request) -> GraphqlResponse {
-        match document::check(&mut request) {
-            Ok(_) => self.0.execute(request).await,
+        match self.0.live.admission().admit(&mut request) {
+            Ok(operation) => once(&self.0.schema, request, &operation).await,
             Err(error) => GraphqlResponse::from_errors(vec![error]),
         }
     }
@@ -113,8 +114,19 @@ impl Executor for Bounded {
         mut request: Request,
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, GraphqlResponse> {
-        match document::check(&mut request) {
-            Ok(_) => Executor::execute_stream(&self.0, request, session_data),
+        match self.0.live.admission().admit(&mut request) {
+            Ok(Operation::Subscription(_)) => {
+                let responses = Executor::execute_stream(&self.0.schema, request, session_data);
+                let finish = |mut response| {
+                    errors::finish(&mut response);
+                    response
+                };
+                responses.map(finish).boxed()
+            }
+            Ok(operation) => {
+                let schema = self.0.schema.clone();
+                async move { once(&schema, request, &operation).await }.into_stream().boxed()
+            }
             Err(error) => future::ready(GraphqlResponse::from_errors(vec![error])).into_stream().boxed(),
         }
     }

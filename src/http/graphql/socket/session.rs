@@ -14,7 +14,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use async_graphql::{ErrorExtensionValues, ServerError};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures::{SinkExt as _, StreamExt as _};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -25,7 +24,10 @@ use super::{
     pulse::{Beat, Pulse},
 };
 use crate::{
-    graphql::live::{Answer, Live, Watch},
+    graphql::{
+        errors::Code,
+        live::{Answer, Live, Watch},
+    },
     http::{
         line::Line,
         sockets::{FAREWELL, Limits},
@@ -272,10 +274,7 @@ impl Session {
         if self.operations.len() >= max {
             let problem =
                 format!("MAX_SUBSCRIPTIONS_PER_SOCKET: {max} operations are under way on this socket");
-            let mut error = ServerError::new(problem, None);
-            let mut extensions = ErrorExtensionValues::default();
-            extensions.set("code", "TOO_MANY_SUBSCRIPTIONS");
-            error.extensions = Some(extensions);
+            let error = Code::TooManySubscriptions.error(problem);
             self.replies.push_back(Message::Text(message::error(&id, &[error])));
             return Ok(());
         }
