@@ -101,12 +101,18 @@ endif
 
 clients_installed := tests/clients/node_modules/.installed
 clients_built := tests/clients/node_modules/.built
+contract_installed := tests/schema/node_modules/.installed
 
 .PHONY: clients
-clients: setup-node $(clients_built) ## Build the tests that clients from npm run, if they changed
+clients: setup-node $(clients_built) $(contract_installed) ## Build the tests that clients from npm run, if they changed
 
 $(clients_installed): tests/clients/package-lock.json
 	cd tests/clients && npm ci --no-audit --no-fund
+	@touch $@
+
+# What is built here is made from schema.graphql, so the test that runs it builds it too.
+$(contract_installed): tests/schema/package-lock.json
+	cd tests/schema && npm ci --no-audit --no-fund
 	@touch $@
 
 $(clients_built): $(clients_installed) playground/src/resume.ts \

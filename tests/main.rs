@@ -10,6 +10,7 @@ mod broadcast;
 mod clients;
 mod command_line;
 mod commit;
+mod contract;
 mod control;
 mod convergence;
 mod corpus;
