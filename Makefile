@@ -39,7 +39,7 @@ run: setup ## Try it: server, stand-in Guest API and a stream of bookings, nothi
 	cargo run --locked -- demo
 
 .PHONY: test
-test: setup setup-checks playground clients ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
+test: setup setup-checks setup-calls playground clients ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	tests/with-postgres cargo test --locked --workspace
@@ -137,6 +137,13 @@ setup-checks: setup
 	@if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then \
 		if command -v rustup >/dev/null; then rustup component add rustfmt clippy; \
 		else echo "rustfmt and clippy are needed, of the same release as cargo" >&2; exit 1; fi; fi
+
+# What docs/automation.md uses.
+.PHONY: setup-calls
+setup-calls:
+	@if ! { command -v curl && command -v jq; } >/dev/null; then \
+		if $(may_apt); then apt-get update -q && $(apt) ca-certificates curl jq; \
+		else echo "curl and jq are needed" >&2; exit 1; fi; fi
 
 # Sanitizers and coverage are for nightly compilers only.
 .PHONY: setup-fuzz

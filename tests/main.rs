@@ -6,6 +6,7 @@
 
 mod support;
 
+mod automation;
 mod broadcast;
 mod clients;
 mod command_line;
