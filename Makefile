@@ -8,6 +8,7 @@ SHELL := /bin/bash
 
 rust_needed := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 node_needed := 20.19
+python_needed := 3.11
 FUZZ_SECONDS ?= 60
 
 # A shell that is not a login shell does not know where rustup put things.
@@ -54,8 +55,19 @@ fuzz: setup-fuzz ## Fuzz the parser of webhooks for FUZZ_SECONDS (60)
 		-dict=event.dict -max_len=4096 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0
 
 .PHONY: prove
-prove: setup ## What takes longer than a test may: kills, outages and loads, each bounded
+prove: setup schemathesis ## What takes longer than a test may: kills, outages, loads, generated queries, each bounded
 	tests/with-postgres cargo test --locked --test prove -- --test-threads=1 --nocapture
+
+# In a folder of its own, which `cargo clean` takes with it.
+schemathesis_installed := target/schemathesis/.installed
+
+.PHONY: schemathesis
+schemathesis: setup-python $(schemathesis_installed) ## Install what makes the generated queries
+
+$(schemathesis_installed): tests/prove/fuzz/requirements.txt
+	python3 -m venv --clear target/schemathesis
+	target/schemathesis/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 .PHONY: bench-ingest
 bench-ingest: setup ## Webhooks a second beside one-row upserts by pgbench, on a PostgreSQL with fsync
@@ -154,6 +166,13 @@ setup-fuzz: setup
 		rustup toolchain install nightly --profile minimal; fi
 	@if ! command -v cargo-fuzz >/dev/null; then cargo install --locked cargo-fuzz; fi
 	@cd fuzz && { cargo fetch --locked --quiet --offline 2>/dev/null || cargo fetch --locked --quiet; }
+
+.PHONY: setup-python
+setup-python:
+	@if ! { $(call at_least,$(python_needed),python3) && python3 -c 'import venv, ensurepip'; } 2>/dev/null; then \
+		if $(may_apt); then apt-get update -q && $(apt) python3 python3-venv; fi; \
+		{ $(call at_least,$(python_needed),python3) && python3 -c 'import venv, ensurepip'; } || \
+			{ echo "Python $(python_needed) or newer is needed, with venv: https://python.org" >&2; exit 1; }; fi
 
 # A distribution's older Node is left alone.
 .PHONY: setup-node

@@ -12,3 +12,4 @@ mod feed;
 mod ingest;
 mod load;
 mod outage;
+mod queries;
