@@ -2,8 +2,8 @@
 //!
 //! A pool tests a connection whenever it lends it and whenever it gets it back, which is two more round
 //! trips for every statement. Here a connection stays out of its pool for as long as nothing goes wrong
-//! on it; one that lay idle is tested before it is lent again, and one that is dropped instead of kept
-//! goes back to the pool, which finds out what is the matter with it.
+//! on it; one that lay idle is tested before it is lent again, and one that is dropped instead of kept is
+//! closed.
 
 use std::{
     fmt,
@@ -68,9 +68,16 @@ impl KeptConnections {
         };
         let connection = match connection {
             Some(connection) => connection,
-            None => self.pool.acquire().await.map_err(query_error)?,
+            None => self.open().await.map_err(query_error)?,
         };
         Ok(KeptConnection { connection, _lent: lent })
+    }
+
+    async fn open(&self) -> Result<PoolConnection<Postgres>, SqlxError> {
+        let mut connection = self.pool.acquire().await?;
+        // The pool would test it without a limit of time, and a silent one would keep its place.
+        connection.close_on_drop();
+        Ok(connection)
     }
 
     /// Keeps a connection on which all went well.
