@@ -23,7 +23,9 @@ mod guests;
 mod kill;
 mod over_http;
 mod pace;
+mod reads;
 mod recent;
+
 mod registration;
 mod rejected;
 mod replicas;

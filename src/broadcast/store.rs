@@ -34,7 +34,7 @@ pub(super) use {
 pub use {
     lists::{
         broadcast_key, broadcasts_keyset, count, exists_beyond, failures, finished_between, message_key,
-        messages, messages_condition, messages_keyset, page,
+        messages, messages_by_ids, messages_condition, messages_keyset, page,
     },
     report::send_rate,
 };
@@ -43,6 +43,16 @@ pub use {
 pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Broadcast>, DbErr> {
     let row = db::query_one(conn, "SELECT * FROM broadcasts WHERE id = $1", [id.to_string().into()]).await?;
     row.as_ref().map(broadcast_of).transpose()
+}
+
+/// Broadcasts by id, in no order.
+pub async fn by_ids(conn: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Broadcast>, DbErr> {
+    let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+    let mut bind = Bind::new(conn.get_database_backend());
+    let any = bind.any_of("id", ids.iter().map(String::as_str));
+    let rows =
+        db::query_all(conn, format!("SELECT * FROM broadcasts WHERE {any}"), bind.into_values()).await?;
+    rows.iter().map(broadcast_of).collect()
 }
 
 /// One broadcast, and the position of the change log in the same snapshot: every step after it is of

@@ -43,6 +43,17 @@ impl GuestBatch {
 }
 
 impl Guest {
+    /// The one with this identifier in the booking source.
+    pub async fn find(ctx: &Context<'_>, guest_id: String) -> Result<Option<Self>> {
+        // PostgreSQL takes no NUL, so no identifier has one.
+        if guest_id.contains('\0') {
+            return Ok(None);
+        }
+        let found = guests::by_ids(services(ctx)?.db.pool(), std::slice::from_ref(&guest_id)).await;
+        let fields = found.map_err(|error| errors::internal(&error))?.remove(&guest_id);
+        Ok(fields.map(|fields| Self::known(guest_id, fields)))
+    }
+
     /// A guest of whom the fields are known.
     #[must_use]
     pub fn known(guest_id: String, fields: GuestFields) -> Self {

@@ -1,7 +1,7 @@
 //! Global IDs: opaque to clients, base64url of a type's name and the key of one object of it.
 //!
-//! Reading one answers `None` for whatever is no ID of the type asked for: to the caller that is an
-//! object that does not exist.
+//! Reading one answers `None` for whatever is no ID, or none of the type asked for: to the caller that is
+//! an object that does not exist. An object has one ID: another spelling of it names nothing.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
@@ -42,23 +42,69 @@ pub fn rejected(id: Uuid) -> String {
     encode(REJECTED, &id.to_string())
 }
 
+/// The object that an ID names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Named {
+    /// A reservation, by the booking source's identifier.
+    Reservation(String),
+    /// A guest, by the booking source's identifier.
+    Guest(String),
+    /// A broadcast.
+    Broadcast(Uuid),
+    /// The message of a broadcast to one guest.
+    Message(Uuid, String),
+    /// A rejected webhook.
+    Rejected(Uuid),
+}
+
+impl Named {
+    /// Reads an ID of any type.
+    #[must_use]
+    pub fn parse(id: &str) -> Option<Self> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(id).ok()?).ok()?;
+        let (kind, key) = text.split_once(':')?;
+        let named = match kind {
+            RESERVATION => Self::Reservation(key.to_owned()),
+            GUEST => Self::Guest(key.to_owned()),
+            BROADCAST => Self::Broadcast(key.parse().ok()?),
+            MESSAGE => {
+                let (broadcast, guest) = key.split_once(':')?;
+                Self::Message(broadcast.parse().ok()?, guest.to_owned())
+            }
+            REJECTED => Self::Rejected(key.parse().ok()?),
+            _ => return None,
+        };
+        // A UUID has more than one spelling. PostgreSQL takes no NUL, so no key has one.
+        (named.id() == id && !key.contains('\0')).then_some(named)
+    }
+
+    fn id(&self) -> String {
+        match self {
+            Self::Reservation(id) => reservation(id),
+            Self::Guest(id) => guest(id),
+            Self::Broadcast(id) => broadcast(*id),
+            Self::Message(id, guest) => message(*id, guest),
+            Self::Rejected(id) => rejected(*id),
+        }
+    }
+}
+
 /// The broadcast that an ID names.
 #[must_use]
 pub fn parse_broadcast(id: &str) -> Option<Uuid> {
-    parse_uuid(BROADCAST, id)
+    match Named::parse(id)? {
+        Named::Broadcast(id) => Some(id),
+        _ => None,
+    }
 }
 
 /// The rejected webhook that an ID names.
 #[must_use]
 pub fn parse_rejected(id: &str) -> Option<Uuid> {
-    parse_uuid(REJECTED, id)
-}
-
-fn parse_uuid(kind: &str, id: &str) -> Option<Uuid> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(id).ok()?).ok()?;
-    let uuid: Uuid = text.strip_prefix(kind)?.strip_prefix(':')?.parse().ok()?;
-    // A UUID has more than one spelling; an ID has one.
-    (encode(kind, &uuid.to_string()) == id).then_some(uuid)
+    match Named::parse(id)? {
+        Named::Rejected(id) => Some(id),
+        _ => None,
+    }
 }
 
 fn encode(kind: &str, key: &str) -> String {
@@ -91,6 +137,23 @@ mod tests {
         ];
         for id in others.iter().map(String::as_str).chain(["", "x", "Broadcast:", "ÄÖ"]) {
             assert_eq!(parse_broadcast(id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_any_type_is_read_back() {
+        let uuid = Uuid::now_v7();
+        for named in [
+            Named::Reservation("res:1".to_owned()),
+            Named::Guest(String::new()),
+            Named::Broadcast(uuid),
+            Named::Message(uuid, "guest:1".to_owned()),
+            Named::Rejected(uuid),
+        ] {
+            assert_eq!(Named::parse(&named.id()), Some(named));
+        }
+        for id in [reservation("a\0"), encode("Room", "1"), encode(MESSAGE, "1"), String::new()] {
+            assert_eq!(Named::parse(&id), None, "{id}");
         }
     }
 

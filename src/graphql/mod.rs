@@ -25,6 +25,7 @@ pub mod ids;
 pub mod live;
 pub mod message;
 pub mod mutation;
+pub mod node;
 pub mod once;
 pub mod paging;
 pub mod persisted;
@@ -32,6 +33,7 @@ pub mod query;
 pub mod registration;
 pub mod reservation;
 pub mod scalars;
+pub mod stats;
 pub mod subscription;
 pub mod told;
 pub mod webhook;
@@ -82,26 +84,6 @@ impl Services {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(pub String);
 
-/// An object with a globally unique ID. Refetch any of them with `Query.node`.
-#[derive(Debug, Interface)]
-#[graphql(field(
-    name = "id",
-    ty = "async_graphql::ID",
-    desc = "Opaque global ID of the object. Stable for the life of the object; do not parse it."
-))]
-pub enum Node {
-    /// A reservation.
-    Reservation(Box<reservation::Reservation>),
-    /// A guest.
-    Guest(guest::Guest),
-    /// A broadcast.
-    Broadcast(Box<broadcast::Broadcast>),
-    /// A message of a broadcast.
-    BroadcastMessage(message::BroadcastMessage),
-    /// A webhook that could not be applied.
-    RejectedWebhook(Box<webhook::RejectedWebhook>),
-}
-
 /// A payload that carries a position in a resumable stream.
 /// Store the newest `cursor` you have processed and pass it back as `after` to go on without a gap.
 #[derive(Debug, Interface)]
@@ -135,10 +117,8 @@ pub fn sdl() -> String {
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
-    // No field answers an interface, so they are named here.
-    Schema::build(Query, Mutation, Subscription)
-        .register_output_type::<Node>()
-        .register_output_type::<Resumable>()
+    // No field answers this interface, so it is named here.
+    Schema::build(Query, Mutation, Subscription).register_output_type::<Resumable>()
 }
 
 /// The services of the schema that runs.

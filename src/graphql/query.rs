@@ -6,9 +6,12 @@ use async_graphql::{Context, ID, Object, Result};
 use super::{
     broadcast::{Broadcast, BroadcastConnection},
     filter::{ReservationFilter, ReservationOrder},
+    guest::Guest,
+    node::{self, Node},
     paging::PageArgs,
     registration::WebhookRegistration,
     reservation::{Reservation, ReservationConnection},
+    stats::ReservationStats,
     webhook::RejectedWebhookConnection,
 };
 
@@ -19,6 +22,20 @@ pub struct Query;
 /// Reads. All of them may be sent by GET and none changes anything.
 #[Object]
 impl Query {
+    /// Any object by its global ID, null when there is none.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Global ID.")] id: ID) -> Option<Result<Node>> {
+        node::find(ctx, &id).await.transpose()
+    }
+
+    /// Several objects by global ID, in the order asked, null where there is none.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global IDs, at most 100.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        node::find_all(ctx, &ids).await
+    }
+
     /// One reservation by the booking source's identifier, null when there is none.
     async fn reservation(
         &self,
@@ -43,6 +60,24 @@ impl Query {
     ) -> Option<Result<ReservationConnection>> {
         let args = PageArgs { after, before, first, last };
         Some(ReservationConnection::read(ctx, filter, order_by.unwrap_or_default(), &args).await)
+    }
+
+    /// Figures over the reservations that match a filter.
+    async fn reservation_stats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which reservations to take. Left out, all.")] filter: Option<ReservationFilter>,
+    ) -> Option<Result<ReservationStats>> {
+        Some(ReservationStats::read(ctx, filter).await)
+    }
+
+    /// One guest by the booking source's identifier, null when there is none.
+    async fn guest(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Identifier in the booking source.")] guest_id: String,
+    ) -> Option<Result<Guest>> {
+        Guest::find(ctx, guest_id).await.transpose()
     }
 
     /// One broadcast by its global ID, null when there is none.

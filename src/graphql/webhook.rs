@@ -18,6 +18,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct RejectedWebhook(rejected::RejectedWebhook);
 
+impl From<rejected::RejectedWebhook> for RejectedWebhook {
+    fn from(row: rejected::RejectedWebhook) -> Self {
+        Self(row)
+    }
+}
+
 /// A webhook request with a valid secret that could not be applied, kept as it came.
 #[Object]
 impl RejectedWebhook {

@@ -49,6 +49,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Confirmed, Self::Modified, Self::Cancelled];
+
     /// As the contract and the table write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

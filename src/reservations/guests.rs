@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use entity::guest;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
 
 use super::{
     GuestFields, Reservation, ReservationEvent, change,
@@ -298,13 +298,8 @@ pub(super) async fn learn_from_look_up(
     tx.commit().await
 }
 
-/// One guest, by the booking source's identifier.
-pub async fn by_id(conn: &impl ConnectionTrait, guest_id: &str) -> Result<Option<GuestFields>, DbErr> {
-    let row = db::query_one(conn, "SELECT * FROM guests WHERE guest_id = $1", [guest_id.into()]).await?;
-    row.map(|row| Ok(Guest::from(guest::Model::from_query_result(&row, "")?).fields())).transpose()
-}
-
-/// Guests by the booking source's identifiers, those that are known.
+/// Guests by the booking source's identifiers, those that there are: in `guests`, else with what the
+/// reservations say that others wrote for them, as [`GuestBook::load`] would begin with.
 pub async fn by_ids(
     conn: &impl ConnectionTrait,
     guest_ids: &[String],
@@ -319,5 +314,32 @@ pub async fn by_ids(
             found.insert(row.guest_id.clone(), Guest::from(row).fields());
         }
     }
+    let others: Vec<_> = guest_ids.iter().filter(|id| !found.contains_key(*id)).cloned().collect();
+    for chunk in others.chunks(CHUNK) {
+        found.extend(of_others(conn, chunk).await?);
+    }
     Ok(found)
+}
+
+/// Guests of whom `guests` does not know: field by field the greatest value of their reservations.
+async fn of_others(
+    conn: &impl ConnectionTrait,
+    guest_ids: &[String],
+) -> Result<Vec<(String, GuestFields)>, DbErr> {
+    let mut bind = Bind::new(conn.get_database_backend());
+    let bytes = if bind.is_sqlite() { "" } else { "COLLATE \"C\"" };
+    let any = bind.any_of("guest_id", guest_ids.iter().map(String::as_str));
+    let greatest = |field: &str| format!("MAX(guest_{field} {bytes}) AS {field}");
+    let fields = ["first_name", "last_name", "email", "phone"].map(greatest).join(", ");
+    let sql = format!("SELECT guest_id, {fields} FROM reservations WHERE {any} GROUP BY guest_id");
+    let rows = db::query_all(conn, sql, bind.into_values()).await?;
+    let fields = |row: &QueryResult| {
+        Ok::<_, DbErr>(GuestFields {
+            first_name: row.try_get("", "first_name")?,
+            last_name: row.try_get("", "last_name")?,
+            email: row.try_get("", "email")?,
+            phone: row.try_get("", "phone")?,
+        })
+    };
+    rows.iter().map(|row| Ok((row.try_get("", "guest_id")?, fields(row)?))).collect()
 }

@@ -1,8 +1,8 @@
 //! Flow 1, top to bottom: a webhook becomes a row, and the row a live change.
 //!
 //! [`event`] parses, [`order`] says which of two events is newer, [`ingest`] queues, [`batch`] writes
-//! (upon what is [`recent`] where it can); while
-//! the database is away [`spool`] keeps and [`drain`] makes up for it. [`filter`] and [`store`] read, [`change`]
+//! (upon what is [`recent`] where it can); while the database is away [`spool`] keeps and [`drain`] makes up
+//! for it. [`filter`], [`store`] and [`stats`] read, [`change`]
 //! is what watchers see, [`rejected`] keeps what could not be applied. What is known of guests is kept by
 //! [`guests`] and completed by [`hydrate`].
 
@@ -26,6 +26,7 @@ pub mod order;
 pub mod recent;
 pub mod rejected;
 pub mod spool;
+pub mod stats;
 pub mod store;
 
 pub use attempt::Availability;

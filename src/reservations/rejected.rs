@@ -161,6 +161,15 @@ pub async fn by_id(db: &Db, id: Uuid) -> Result<Option<RejectedWebhook>, DbErr> 
     row.as_ref().map(webhook_of).transpose()
 }
 
+/// Those of these names, in no order.
+pub async fn by_ids(db: &Db, ids: &[Uuid]) -> Result<Vec<RejectedWebhook>, DbErr> {
+    let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+    let mut bind = Bind::new(db.backend());
+    let any = bind.any_of("id", ids.iter().map(String::as_str));
+    let sql = format!("SELECT * FROM {TABLE} WHERE {any}");
+    db::query_all(db.pool(), sql, bind.into_values()).await?.iter().map(webhook_of).collect()
+}
+
 /// From rejected to applied. Answers whether it was rejected until now.
 async fn mark_applied(db: &Db, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
     let mut bind = Bind::new(db.backend());

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::broadcast_recipient;
-use sea_orm::{DbErr, FromQueryResult, QueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
 use super::broadcast_of;
@@ -77,6 +77,27 @@ pub async fn messages(
     let sql = messages_keyset().page_sql(select, &condition, request, &mut bind);
     let rows = db::query_all(db.pool(), sql, bind.into_values()).await?;
     Ok(request.cut(rows.iter().map(message_of).collect::<Result<_, _>>()?))
+}
+
+/// Messages by broadcast and guest, in no order.
+pub async fn messages_by_ids(
+    conn: &impl ConnectionTrait,
+    ids: &[(Uuid, String)],
+) -> Result<Vec<Message>, DbErr> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut bind = Bind::new(conn.get_database_backend());
+    let pairs: Vec<_> = ids
+        .iter()
+        .map(|(id, guest)| format!("({}, {})", bind.push(id.to_string()), bind.push(guest.as_str())))
+        .collect();
+    let sql = format!(
+        "SELECT * FROM broadcast_recipients WHERE (broadcast_id, guest_id) IN (VALUES {})",
+        pairs.join(", ")
+    );
+    let rows = db::query_all(conn, sql, bind.into_values()).await?;
+    rows.iter().map(message_of).collect()
 }
 
 /// A condition over `broadcast_recipients`: the messages of one broadcast, in some states.
