@@ -2,7 +2,7 @@
 //! same however deep it is and holds still while rows come and go.
 //!
 //! A list is sorted by one value and, where values are equal, by an identifier, both in the same
-//! direction. A cursor is opaque: the name of the order, the value and the identifier of its row.
+//! direction. A cursor is opaque: the order with its direction, the value and the identifier of its row.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub type BindText = dyn Fn(&str, &mut Bind) -> Option<String> + Send + Sync;
 
 /// How a list is sorted.
 pub struct Keyset {
-    /// Name of the order, part of each cursor: one of another order is refused.
+    /// Name of the list or of what it is sorted by.
     pub name: &'static str,
     /// SQL expression of the value.
     pub value: String,
@@ -27,6 +27,20 @@ pub struct Keyset {
     pub bind_value: Box<BindText>,
     /// Binds the identifier of a cursor.
     pub bind_id: fn(&str, &mut Bind) -> Option<String>,
+}
+
+/// What a list is sorted by and which way: part of each cursor, so that one of another order is refused.
+/// Beyond a row lies something else when the list runs the other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    name: &'static str,
+    descending: bool,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, if self.descending { "desc" } else { "asc" })
+    }
 }
 
 /// Where a row stands in a list.
@@ -63,7 +77,7 @@ pub struct Page<T> {
 impl Key {
     /// The opaque text.
     #[must_use]
-    pub fn cursor(&self, order: &str) -> String {
+    pub fn cursor(&self, order: Order) -> String {
         URL_SAFE_NO_PAD.encode(format!("{order}\n{}\n{}", self.value, self.id))
     }
 
@@ -74,7 +88,7 @@ impl Key {
         let mut parts = text.splitn(3, '\n');
         let (name, value, id) = (parts.next()?, parts.next()?, parts.next()?);
         let mut scratch = Bind::new(sea_orm::DbBackend::Postgres);
-        let fits = name == order.name
+        let fits = name == order.order().to_string()
             && !text.contains('\0')
             && (order.bind_value)(value, &mut scratch).is_some()
             && (order.bind_id)(id, &mut scratch).is_some();
@@ -97,6 +111,12 @@ impl PageRequest {
 }
 
 impl Keyset {
+    /// What stands in its cursors.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        Order { name: self.name, descending: self.descending }
+    }
+
     /// `ORDER BY`, in the direction of reading.
     #[must_use]
     pub fn order_sql(&self, backward: bool) -> String {

@@ -127,18 +127,30 @@ async fn pages_go_both_ways_in_every_order(db: TestDb) {
 
 async fn paging_arguments_that_can_not_be(db: TestDb) {
     let (app, _provider) = start(&db).await;
-    for (variables, named) in [
-        (json!({ "first": 1, "last": 1 }), "first"),
-        (json!({ "first": 101 }), "first"),
-        (json!({ "last": -1 }), "last"),
-        (json!({ "after": "x" }), "after"),
-        (json!({ "filter": { "search": "a\u{0}" } }), "search"),
+    for n in 1..=2 {
+        app.apply(&created(n)).await;
+    }
+    let order = |field: &str, direction: &str| json!({ "field": field, "direction": direction });
+    let page = app.graphql(PAGE, json!({ "first": 1, "order": order("UPDATED_AT", "ASC") })).await;
+    let cursor = &page["reservations"]["pageInfo"]["endCursor"];
+    let (bad, cursors) = ("BAD_USER_INPUT", "CURSOR_INVALID");
+    for (variables, named, code) in [
+        (json!({ "first": 1, "last": 1 }), "first", bad),
+        (json!({ "first": 101 }), "first", bad),
+        (json!({ "last": -1 }), "last", bad),
+        (json!({ "filter": { "search": "a\u{0}" } }), "search", bad),
+        (json!({ "after": "x" }), "after", cursors),
+        (json!({ "after": cursor }), "after", cursors),
+        (json!({ "before": cursor, "order": order("CREATED_AT", "ASC") }), "before", cursors),
+        (json!({ "before": cursor, "order": order("UPDATED_AT", "DESC") }), "before", cursors),
     ] {
         let (_, body) = app.post("/graphql", &json!({ "query": PAGE, "variables": variables })).await;
         let error = &body["errors"][0];
-        assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{body}");
+        assert_eq!(error["extensions"]["code"], code, "{body}");
         assert!(error["message"].as_str().unwrap().contains(named), "{body}");
     }
+    let next = app.graphql(PAGE, json!({ "after": cursor, "order": order("UPDATED_AT", "ASC") })).await;
+    assert_eq!(ids(&next["reservations"]), ["res_00002"]);
     app.stop().await;
 }
 

@@ -23,6 +23,7 @@ mod guests;
 mod kill;
 mod over_http;
 mod pace;
+mod paging;
 mod reads;
 mod recent;
 

@@ -217,7 +217,7 @@ pub struct BroadcastEdge {
 impl BroadcastEdge {
     /// Opaque position.
     async fn cursor(&self) -> String {
-        self.key.cursor(store::broadcasts_keyset().name)
+        self.key.cursor(store::broadcasts_keyset().order())
     }
 
     /// The broadcast.
@@ -243,7 +243,7 @@ impl BroadcastConnection {
         let edge = |row| BroadcastEdge { key: store::broadcast_key(&row), node: row.into() };
         let edges: Vec<_> = page.rows.into_iter().map(edge).collect();
         let ends = edges.first().zip(edges.last()).map(|(first, last)| (first.key.clone(), last.key.clone()));
-        let page_info = PageInfo::new(List::Broadcasts, keyset.name, request, page.has_more, ends);
+        let page_info = PageInfo::new(List::Broadcasts, keyset.order(), request, page.has_more, ends);
         Ok(Self { edges, page_info })
     }
 }

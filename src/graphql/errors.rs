@@ -181,6 +181,11 @@ pub fn bad_input(message: impl Into<String>) -> Error {
     with_code(message, Code::BadUserInput)
 }
 
+/// A cursor that names no place in the list it was given to; the message names the argument.
+pub fn bad_position(message: impl Into<String>) -> Error {
+    with_code(message, "CURSOR_INVALID")
+}
+
 /// A filter that can't be used, as the argument `filter`.
 #[must_use]
 pub fn bad_filter(error: &FilterError) -> Error {

@@ -120,7 +120,7 @@ pub struct BroadcastMessageEdge {
 impl BroadcastMessageEdge {
     /// Opaque position.
     async fn cursor(&self) -> String {
-        self.key.cursor(store::messages_keyset().name)
+        self.key.cursor(store::messages_keyset().order())
     }
 
     /// The message.
@@ -154,7 +154,7 @@ impl BroadcastMessageConnection {
         let edges: Vec<_> = BroadcastMessage::together(page.rows).into_iter().map(edge).collect();
         let ends = edges.first().zip(edges.last()).map(|(first, last)| (first.key.clone(), last.key.clone()));
         let list = List::Messages(broadcast_id, states);
-        Ok(Self { edges, page_info: PageInfo::new(list, keyset.name, request, page.has_more, ends) })
+        Ok(Self { edges, page_info: PageInfo::new(list, keyset.order(), request, page.has_more, ends) })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{errors, services};
 use crate::{
     broadcast::{self, MessageState},
     db::Db,
-    keyset::{Key, Keyset, PageRequest},
+    keyset::{Key, Keyset, Order, PageRequest},
     reservations::{self, ReservationFilter, rejected, store::OrderField},
 };
 
@@ -56,8 +56,9 @@ pub fn limit(argument: &str, count: i32) -> Result<u32> {
 
 fn key(argument: &str, cursor: Option<&str>, order: &Keyset) -> Result<Option<Key>> {
     let read = |cursor| {
-        Key::parse(cursor, order)
-            .ok_or_else(|| errors::bad_input(format!("`{argument}` is no cursor of this list")))
+        Key::parse(cursor, order).ok_or_else(|| {
+            errors::bad_position(format!("`{argument}` is no cursor of this list in this order"))
+        })
     };
     cursor.map(read).transpose()
 }
@@ -110,7 +111,7 @@ impl List {
 #[derive(Debug)]
 pub struct PageInfo {
     list: List,
-    order: &'static str,
+    order: Order,
     request: PageRequest,
     has_more: bool,
     ends: Option<(Key, Key)>,
@@ -121,7 +122,7 @@ impl PageInfo {
     #[must_use]
     pub fn new(
         list: List,
-        order: &'static str,
+        order: Order,
         request: PageRequest,
         has_more: bool,
         ends: Option<(Key, Key)>,
@@ -210,12 +211,22 @@ mod tests {
     fn a_cursor_is_of_this_list() {
         let key = Key { value: "guest_1".to_owned(), id: "guest_1".to_owned() };
         let args = |cursor: String| PageArgs { after: Some(cursor), ..PageArgs::default() };
-        let request = args(key.cursor("messages")).request(&messages_keyset()).expect("a cursor");
+        let request =
+            args(key.cursor(messages_keyset().order())).request(&messages_keyset()).expect("a cursor");
         assert_eq!(request.after, Some(key.clone()));
-        for cursor in [key.cursor("check_in"), "garbage".to_owned(), String::new()] {
+        let backward = Keyset { descending: true, ..messages_keyset() }.order();
+        for cursor in [
+            key.cursor(broadcasts_keyset().order()),
+            key.cursor(backward),
+            "garbage".to_owned(),
+            String::new(),
+        ] {
             let error = args(cursor).request(&messages_keyset()).expect_err("no cursor");
             assert!(error.message.contains("after"), "{}", error.message);
         }
-        assert!(args(key.cursor("broadcasts")).request(&broadcasts_keyset()).is_err(), "no time, no UUID");
+        assert!(
+            args(key.cursor(broadcasts_keyset().order())).request(&broadcasts_keyset()).is_err(),
+            "no time, no UUID"
+        );
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     feed::{Entry, Topic},
-    keyset::Key,
+    keyset::{Key, Order},
     reservations::{self, ReservationFilter, change, store},
 };
 
@@ -142,7 +142,7 @@ impl Reservation {
 #[derive(Debug)]
 pub struct ReservationEdge {
     key: Key,
-    order: &'static str,
+    order: Order,
     node: Reservation,
 }
 
@@ -186,14 +186,14 @@ impl ReservationConnection {
             .map_err(|error| errors::internal(&error))?;
         let edge = |row| ReservationEdge {
             key: store::key(order.0, &row),
-            order: keyset.name,
+            order: keyset.order(),
             node: Reservation(row),
         };
         let edges: Vec<_> = page.rows.into_iter().map(edge).collect();
         let ends = edges.first().zip(edges.last()).map(|(first, last)| (first.key.clone(), last.key.clone()));
         let filter = Arc::new(filter);
         let list = List::Reservations(Arc::clone(&filter), order);
-        let page_info = PageInfo::new(list, keyset.name, request, page.has_more, ends);
+        let page_info = PageInfo::new(list, keyset.order(), request, page.has_more, ends);
         Ok(Self { edges, page_info, filter, head })
     }
 }

@@ -65,7 +65,7 @@ pub struct RejectedWebhookEdge {
 impl RejectedWebhookEdge {
     /// Opaque position.
     async fn cursor(&self) -> String {
-        self.key.cursor(rejected::keyset().name)
+        self.key.cursor(rejected::keyset().order())
     }
 
     /// The rejected webhook.
@@ -91,7 +91,7 @@ impl RejectedWebhookConnection {
         let edge = |row| RejectedWebhookEdge { key: rejected::key(&row), node: RejectedWebhook(row) };
         let edges: Vec<_> = page.rows.into_iter().map(edge).collect();
         let ends = edges.first().zip(edges.last()).map(|(first, last)| (first.key.clone(), last.key.clone()));
-        let page_info = PageInfo::new(List::RejectedWebhooks, keyset.name, request, page.has_more, ends);
+        let page_info = PageInfo::new(List::RejectedWebhooks, keyset.order(), request, page.has_more, ends);
         Ok(Self { edges, page_info })
     }
 }

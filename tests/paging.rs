@@ -1,0 +1,199 @@
+//! Paging while others write: whatever is there from the first page to the last is met once.
+
+use std::collections::HashMap;
+
+use besty::sandbox::{Effect, Fault, Kind};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{
+    TestApp, TestDb,
+    app::Provider,
+    events::{created, event},
+    on_both,
+};
+
+on_both!(every_order_is_walked_while_rows_come_and_go, the_other_lists_are_walked_while_they_grow,);
+
+/// Reservations that nobody touches while they are listed.
+const STILL: u32 = 60;
+
+async fn start(db: &TestDb) -> (TestApp, Provider) {
+    let provider = Provider::quick().await;
+    // No look-ups: only the tests write.
+    provider.api.faults().add(Fault::always(Effect::answer(404)).on(Kind::Guest));
+    (TestApp::start(db, &provider).await, provider)
+}
+
+/// A reservation that shares each of its values with others, so that ties are broken all the time.
+fn with_ties(reservation: &str, n: u32, at: u32) -> Value {
+    let mut one = event(reservation, "guest_1", "modified", at);
+    one["data"]["checkIn"] = json!(format!("2026-05-{:02}", 1 + n % 4));
+    one["data"]["checkOut"] = json!(format!("2026-05-{:02}", 9 + n % 5));
+    one["data"]["totalAmount"] = json!(format!("{}.{}", 10 + n % 3, n % 2));
+    one
+}
+
+/// Times are of the write, so ties of them have to be made.
+async fn tie_times(app: &TestApp) {
+    let (create, update) = if app.running().db().backend() == sea_orm::DbBackend::Sqlite {
+        (
+            "'2026-01-0' || (1 + id % 3) || 'T00:00:00.000000Z'",
+            "'2026-02-0' || (1 + id % 4) || 'T00:00:00.123456Z'",
+        )
+    } else {
+        (
+            "TIMESTAMPTZ '2026-01-01' + id % 3 * INTERVAL '1 day'",
+            "TIMESTAMPTZ '2026-02-01 00:00:00.123456Z' + id % 4 * INTERVAL '1 day'",
+        )
+    };
+    let sql = format!(
+        "UPDATE reservations SET created_at = CASE WHEN id % 5 = 0 THEN NULL ELSE {create} END, \
+         updated_at = CASE WHEN id % 7 = 0 THEN NULL ELSE {update} END"
+    );
+    besty::db::execute(app.running().db().pool(), sql, []).await.unwrap();
+}
+
+/// Reads a list page by page, from either end; answers how often each key was met.
+async fn walk(
+    app: &TestApp,
+    list: &str,
+    fields: &str,
+    size: u32,
+    order: &Value,
+    forward: bool,
+) -> HashMap<String, u32> {
+    let arguments = if list == "reservations" { ", orderBy: $order" } else { "" };
+    let declared = if list == "reservations" { ", $order: ReservationOrder" } else { "" };
+    let query = format!(
+        "query($first: Int, $last: Int, $after: String, $before: String{declared}) {{ {list}(first: $first, last: $last, \
+         after: $after, before: $before{arguments}) {{ nodes {{ {fields} }} \
+         pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }}"
+    );
+    let (mut met, mut cursor) = (HashMap::new(), Value::Null);
+    loop {
+        let variables = if forward {
+            json!({ "first": size, "after": cursor, "order": order })
+        } else {
+            json!({ "last": size, "before": cursor, "order": order })
+        };
+        let page = app.graphql(&query, variables).await[list].clone();
+        for node in page["nodes"].as_array().unwrap() {
+            *met.entry(node[fields].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        let (more, end) =
+            if forward { ("hasNextPage", "endCursor") } else { ("hasPreviousPage", "startCursor") };
+        cursor = page["pageInfo"][end].clone();
+        if page["pageInfo"][more] == json!(false) {
+            return met;
+        }
+    }
+}
+
+/// Writes until told to stop: rows that are new, and rows that move from one place of each order to
+/// another. Answers how many.
+async fn write(app: &TestApp, stop: &CancellationToken) -> u32 {
+    let mut n = 0;
+    while !stop.is_cancelled() {
+        n += 1;
+        let (status, body) = app.webhook(&with_ties(&format!("moving_{}", n % 20), n * 7, n % 3_000)).await;
+        assert_eq!(status, 200, "{body}");
+        app.apply(&with_ties(&format!("new_{n}"), n, 0)).await;
+    }
+    2 * n
+}
+
+async fn every_order_is_walked_while_rows_come_and_go(db: TestDb) {
+    let (app, _provider) = start(&db).await;
+    for n in 0..STILL {
+        app.apply(&with_ties(&format!("still_{n}"), n, 0)).await;
+    }
+    tie_times(&app).await;
+    let stop = CancellationToken::new();
+    let walks = async {
+        let _stop = stop.clone().drop_guard();
+        let mut walks = 0;
+        for field in ["CHECK_IN", "CHECK_OUT", "CREATED_AT", "UPDATED_AT", "TOTAL_AMOUNT"] {
+            for (direction, forward) in [("ASC", true), ("ASC", false), ("DESC", true), ("DESC", false)] {
+                let order = json!({ "field": field, "direction": direction });
+                let met = walk(&app, "reservations", "reservationId", 9, &order, forward).await;
+                for n in 0..STILL {
+                    let times = met.get(&format!("still_{n}"));
+                    assert_eq!(times, Some(&1), "still_{n}: {order}, forward {forward}");
+                }
+                walks += 1;
+            }
+        }
+        walks
+    };
+    let (walks, written) = tokio::join!(walks, write(&app, &stop));
+    println!("{walks} walks past {written} writes");
+    assert!(written > walks, "others wrote meanwhile");
+    app.stop().await;
+}
+
+async fn the_other_lists_are_walked_while_they_grow(db: TestDb) {
+    let (app, _provider) = start(&db).await;
+    for n in 0..40 {
+        app.apply(&created(n)).await;
+    }
+    let broadcast = async || {
+        let start = "mutation { broadcast(input: { message: \"Hello\", filter: {} }) { broadcast { id messages { nodes { id } } } } }";
+        app.graphql(start, json!({})).await["broadcast"]["broadcast"]["id"].as_str().unwrap().to_owned()
+    };
+    let reject = async || {
+        assert_eq!(app.webhook(&json!({ "event": "reservation.created" })).await.0, 400);
+    };
+    let mut broadcasts = Vec::new();
+    for _ in 0..10 {
+        broadcasts.push(broadcast().await);
+        reject().await;
+    }
+    let rejected = walk(&app, "rejectedWebhooks", "id", 50, &Value::Null, true).await;
+    assert_eq!(rejected.len(), 10);
+    let stop = CancellationToken::new();
+    let walks = async {
+        let _stop = stop.clone().drop_guard();
+        for forward in [true, false] {
+            let met = walk(&app, "broadcasts", "id", 3, &Value::Null, forward).await;
+            assert!(broadcasts.iter().all(|id| met[id] == 1), "{met:?}");
+            let met = walk(&app, "rejectedWebhooks", "id", 3, &Value::Null, forward).await;
+            assert!(rejected.keys().all(|id| met[id] == 1), "{met:?}");
+        }
+    };
+    let grow = async {
+        let mut grown = 0;
+        while !stop.is_cancelled() {
+            broadcast().await;
+            reject().await;
+            grown += 1;
+        }
+        grown
+    };
+    let ((), grown) = tokio::join!(walks, grow);
+    assert!(grown > 0, "they grew");
+
+    // Each message is in one of two states at a time, and moves from one to the other meanwhile.
+    let query = "query($id: ID!, $first: Int, $last: Int, $after: String, $before: String) { broadcast(id: $id) { \
+                 messages(first: $first, last: $last, after: $after, before: $before) { nodes { id status } \
+                 pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }";
+    let id = broadcast().await;
+    for (count, cursor, more, end) in
+        [("first", "after", "hasNextPage", "endCursor"), ("last", "before", "hasPreviousPage", "startCursor")]
+    {
+        let (mut met, mut at) = (HashMap::new(), Value::Null);
+        loop {
+            let data = app.graphql(query, json!({ "id": id, count: 7, cursor: at })).await;
+            let page = &data["broadcast"]["messages"];
+            for node in page["nodes"].as_array().unwrap() {
+                *met.entry(node["id"].to_string()).or_insert(0) += 1;
+            }
+            at = page["pageInfo"][end].clone();
+            if page["pageInfo"][more] == json!(false) {
+                break;
+            }
+        }
+        assert!(met.len() == 40 && met.values().all(|times| *times == 1), "{met:?}");
+    }
+    app.stop().await;
+}
