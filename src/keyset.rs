@@ -44,7 +44,7 @@ impl fmt::Display for Order {
 }
 
 /// Where a row stands in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The value, as text.
     pub value: String,
@@ -53,7 +53,7 @@ pub struct Key {
 }
 
 /// Which page.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PageRequest {
     /// Rows at most.
     pub limit: u32,

@@ -35,6 +35,7 @@ mod scale;
 mod spool;
 mod stalled;
 mod start;
+mod statements;
 mod transports;
 mod watchers;
 mod webhooks;

@@ -54,7 +54,8 @@ impl Progress {
         reported: i64,
         now: DateTime<Utc>,
     ) -> Result<Self, DbErr> {
-        let send_rate = store::send_rate(conn, &broadcast, now).await?;
+        let rates = store::send_rates(conn, std::slice::from_ref(&broadcast), now).await?;
+        let send_rate = rates.first().copied().unwrap_or_default();
         let estimated_completion_at = estimate(&broadcast, send_rate, now);
         let finished = (reported, broadcast.finished_seq);
         Ok(Self { broadcast, send_rate, estimated_completion_at, finished })
@@ -75,7 +76,9 @@ impl Progress {
     }
 }
 
-fn estimate(broadcast: &Broadcast, rate: f64, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// When a broadcast will be done at a rate; none when that can't be said.
+#[must_use]
+pub fn estimate(broadcast: &Broadcast, rate: f64, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let seconds = f64::from(broadcast.counts.pending) / rate;
     // A year is as good as never.
     if rate <= 0.0 || seconds > 31_536_000.0 {

@@ -33,10 +33,10 @@ pub(super) use {
 };
 pub use {
     lists::{
-        broadcast_key, broadcasts_keyset, count, exists_beyond, failures, finished_between, message_key,
-        messages, messages_by_ids, messages_condition, messages_keyset, page,
+        MessageSet, broadcast_key, broadcasts_keyset, count, exists_beyond, failures, finished_between,
+        message_key, message_pages, messages, messages_by_ids, messages_keyset, page,
     },
-    report::send_rate,
+    report::send_rates,
 };
 
 /// One broadcast.

@@ -204,8 +204,20 @@ impl Feed {
 
     /// Up to `limit` entries about one object, newest first.
     pub async fn history(&self, topic: Topic, key: &str, limit: u32) -> Result<Vec<Arc<Entry>>, DbErr> {
-        let sql = "SELECT * FROM changes WHERE topic = $1 AND key = $2 ORDER BY seq DESC LIMIT $3";
-        entries(self.db.pool(), sql, [topic.as_str().into(), key.into(), i64::from(limit).into()]).await
+        self.histories(topic, &[key], limit).await
+    }
+
+    /// Up to `limit` entries about each of these objects, newest first. Those of one object are not side by
+    /// side.
+    pub async fn histories(&self, topic: Topic, keys: &[&str], limit: u32) -> Result<Vec<Arc<Entry>>, DbErr> {
+        let mut bind = Bind::new(self.db.backend());
+        let any = bind.any_of("key", keys.iter().copied());
+        let (topic, limit) = (bind.push(topic.as_str()), bind.push(i64::from(limit)));
+        let sql = format!(
+            "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY key ORDER BY seq DESC) AS place \
+             FROM changes WHERE {any} AND topic = {topic}) AS placed WHERE place <= {limit} ORDER BY seq DESC"
+        );
+        entries(self.db.pool(), &sql, bind.into_values()).await
     }
 
     /// Checks that a client's cursor can be resumed from. One past the head of the database was made
@@ -230,10 +242,10 @@ impl Feed {
     }
 }
 
-async fn entries<const N: usize>(
+async fn entries(
     conn: &impl ConnectionTrait,
     sql: &str,
-    values: [sea_orm::Value; N],
+    values: impl IntoIterator<Item = sea_orm::Value>,
 ) -> Result<Vec<Arc<Entry>>, DbErr> {
     let rows = db::query_all(conn, sql, values).await?;
     rows.iter().map(|row| Entry::try_from(change::Model::from_query_result(row, "")?).map(Arc::new)).collect()

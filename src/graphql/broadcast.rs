@@ -5,13 +5,18 @@ use tokio::sync::OnceCell;
 
 use super::{
     errors, ids,
+    loaders::{self, SendRate},
     message::{BroadcastMessage, BroadcastMessageConnection, BroadcastMessageStatus},
     paging::{self, List, PageArgs, PageInfo},
     scalars::DateTime,
     services,
 };
 use crate::{
-    broadcast::{self, progress::Progress, store},
+    broadcast::{
+        self,
+        progress::{Progress, estimate},
+        store,
+    },
     keyset::Key,
 };
 
@@ -124,10 +129,10 @@ impl Broadcast {
     }
 
     async fn pace(&self, ctx: &Context<'_>) -> Result<Pace> {
-        let services = services(ctx)?;
+        let now = services(ctx)?.clock.now();
         let read = async || {
-            let present = Progress::present(services.db.pool(), self.row.clone(), services.clock.now()).await;
-            present.inspect_err(|error| drop(errors::internal(error))).ok().map(|step| Pace::from(&step))
+            let send_rate = loaders::load(ctx, SendRate(self.row.clone())).await.ok()?.unwrap_or_default();
+            Some(Pace { send_rate, estimated_completion_at: estimate(&self.row, send_rate, now) })
         };
         self.pace.get_or_init(read).await.ok_or_else(errors::already_logged)
     }
@@ -169,7 +174,7 @@ impl Broadcast {
         >,
     ) -> Result<BroadcastMessageConnection> {
         let args = PageArgs { after, before, first, last };
-        BroadcastMessageConnection::read(services(ctx)?, self.row.id, statuses.as_deref(), &args).await
+        BroadcastMessageConnection::read(ctx, self.row.id, statuses.as_deref(), &args).await
     }
 
     /// Why it is suspended, null unless `status` is `SUSPENDED`.
@@ -324,6 +329,6 @@ impl BroadcastProgress {
             return Ok(Vec::new());
         }
         let found = store::finished_between(&services(ctx)?.db, self.broadcast.row.id, after, up_to).await;
-        Ok(BroadcastMessage::together(found.map_err(|error| errors::internal(&error))?))
+        Ok(found.map_err(|error| errors::internal(&error))?.into_iter().map(BroadcastMessage::from).collect())
     }
 }

@@ -1,45 +1,23 @@
-//! Guests: from the row that was read anyway, or all guests of a page in one statement.
+//! Guests: from the row that was read anyway, or all guests of a list in one statement.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result};
 use tokio::sync::OnceCell;
 
-use super::{errors, ids, services};
+use super::{
+    errors, ids,
+    loaders::{self, GuestId},
+    services,
+};
 use crate::reservations::{GuestFields, guests};
 
 /// The person who stays.
 #[derive(Clone, Debug)]
 pub struct Guest {
     guest_id: String,
-    fields: Fields,
-}
-
-#[derive(Clone, Debug)]
-enum Fields {
-    Known(GuestFields),
-    InBatch(Arc<GuestBatch>),
-}
-
-/// Guests that are read together, once the first field of one of them is asked for.
-#[derive(Debug)]
-pub struct GuestBatch {
-    guest_ids: Vec<String>,
-    /// Nothing when they could not be read, which was logged.
-    found: OnceCell<Option<HashMap<String, GuestFields>>>,
-}
-
-impl GuestBatch {
-    /// These guests, not read yet.
-    #[must_use]
-    pub fn new(guest_ids: Vec<String>) -> Arc<Self> {
-        Arc::new(Self { guest_ids, found: OnceCell::new() })
-    }
-
-    async fn read(&self, ctx: &Context<'_>) -> Option<HashMap<String, GuestFields>> {
-        let found = guests::by_ids(services(ctx).ok()?.db.pool(), &self.guest_ids).await;
-        found.inspect_err(|error| drop(errors::internal(error))).ok()
-    }
+    /// Read once a field needs them. Nothing when they could not be read, which was logged.
+    fields: OnceCell<Option<Arc<GuestFields>>>,
 }
 
 impl Guest {
@@ -57,29 +35,27 @@ impl Guest {
     /// A guest of whom the fields are known.
     #[must_use]
     pub fn known(guest_id: String, fields: GuestFields) -> Self {
-        Self { guest_id, fields: Fields::Known(fields) }
+        Self { guest_id, fields: OnceCell::new_with(Some(Some(Arc::new(fields)))) }
     }
 
-    /// One of the guests of a batch.
+    /// A guest who is read when a field needs it, with the others that are then.
     #[must_use]
-    pub fn in_batch(guest_id: String, batch: Arc<GuestBatch>) -> Self {
-        Self { guest_id, fields: Fields::InBatch(batch) }
+    pub fn unread(guest_id: String) -> Self {
+        Self { guest_id, fields: OnceCell::new() }
     }
 
     /// One field. A failure is an error of that field alone.
     async fn field(&self, ctx: &Context<'_>, pick: fn(&GuestFields) -> Option<&str>) -> Option<Result<&str>> {
-        self.fields(ctx).await.map(|fields| fields.and_then(pick)).transpose()
+        self.fields(ctx).await.map(pick).transpose()
     }
 
-    /// The fields, none for a guest we know nothing of.
-    async fn fields(&self, ctx: &Context<'_>) -> Result<Option<&GuestFields>> {
-        match &self.fields {
-            Fields::Known(fields) => Ok(Some(fields)),
-            Fields::InBatch(batch) => {
-                let found = batch.found.get_or_init(|| batch.read(ctx)).await;
-                Ok(found.as_ref().ok_or_else(errors::already_logged)?.get(&self.guest_id))
-            }
-        }
+    /// The fields, none of them known for a guest we know nothing of.
+    async fn fields(&self, ctx: &Context<'_>) -> Result<&GuestFields> {
+        let read = async || {
+            let found = loaders::load(ctx, GuestId(self.guest_id.clone())).await.ok()?;
+            Some(found.unwrap_or_default())
+        };
+        self.fields.get_or_init(read).await.as_deref().ok_or_else(errors::already_logged)
     }
 }
 

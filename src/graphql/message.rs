@@ -1,17 +1,21 @@
 //! The messages of a broadcast, one per guest.
 
-use async_graphql::{Enum, ID, Object, Result};
+use async_graphql::{Context, Enum, ID, Object, Result};
 use uuid::Uuid;
 
 use super::{
-    Services, errors,
-    guest::{Guest, GuestBatch},
+    errors,
+    guest::Guest,
     ids,
+    loaders::{self, MessagePage},
     paging::{List, PageArgs, PageInfo},
     scalars::DateTime,
 };
 use crate::{
-    broadcast::{Message, MessageState, store},
+    broadcast::{
+        Message, MessageState,
+        store::{self, MessageSet},
+    },
     keyset::Key,
 };
 
@@ -62,14 +66,9 @@ pub struct BroadcastMessage {
     guest: Guest,
 }
 
-impl BroadcastMessage {
-    /// Messages that are shown together: their guests are read in one statement.
-    #[must_use]
-    pub fn together(rows: Vec<Message>) -> Vec<Self> {
-        let guests = GuestBatch::new(rows.iter().map(|row| row.guest_id.clone()).collect());
-        let message =
-            |row: Message| Self { guest: Guest::in_batch(row.guest_id.clone(), guests.clone()), row };
-        rows.into_iter().map(message).collect()
+impl From<Message> for BroadcastMessage {
+    fn from(row: Message) -> Self {
+        Self { guest: Guest::unread(row.guest_id.clone()), row }
     }
 }
 
@@ -139,22 +138,24 @@ pub struct BroadcastMessageConnection {
 impl BroadcastMessageConnection {
     /// Reads a page.
     pub async fn read(
-        services: &Services,
+        ctx: &Context<'_>,
         broadcast_id: Uuid,
         statuses: Option<&[BroadcastMessageStatus]>,
         args: &PageArgs,
     ) -> Result<Self> {
         let keyset = store::messages_keyset();
         let request = args.request(&keyset)?;
-        let states: Option<Vec<_>> =
+        let states =
             statuses.map(|statuses| statuses.iter().flat_map(|status| status.states()).copied().collect());
-        let page = store::messages(&services.db, broadcast_id, states.as_deref(), &request).await;
-        let page = page.map_err(|error| errors::internal(&error))?;
-        let edge = |node: BroadcastMessage| BroadcastMessageEdge { key: store::message_key(&node.row), node };
-        let edges: Vec<_> = BroadcastMessage::together(page.rows).into_iter().map(edge).collect();
+        let set = MessageSet { broadcast_id, states };
+        let page = loaders::load(ctx, MessagePage { set: set.clone(), request: request.clone() }).await?;
+        let page = page.ok_or_else(errors::already_logged)?;
+        let edge =
+            |row: &Message| BroadcastMessageEdge { key: store::message_key(row), node: row.clone().into() };
+        let edges: Vec<_> = page.rows.iter().map(edge).collect();
         let ends = edges.first().zip(edges.last()).map(|(first, last)| (first.key.clone(), last.key.clone()));
-        let list = List::Messages(broadcast_id, states);
-        Ok(Self { edges, page_info: PageInfo::new(list, keyset.order(), request, page.has_more, ends) })
+        let page_info = PageInfo::new(List::Messages(set), keyset.order(), request, page.has_more, ends);
+        Ok(Self { edges, page_info })
     }
 }
 

@@ -23,6 +23,7 @@ pub mod follow;
 pub mod guest;
 pub mod ids;
 pub mod live;
+pub mod loaders;
 pub mod message;
 pub mod mutation;
 pub mod node;
@@ -100,9 +101,11 @@ pub enum Resumable {
 }
 
 /// The schema over these services. Where clients may not read it, an error does not tell them its names.
+/// Needs a runtime to have been entered.
 #[must_use]
 pub fn schema(services: Services, introspection: bool) -> Schema {
-    let builder = builder().data(services).limit_recursive_depth(document::DEPTH_MAX);
+    let builder = builder().data(loaders::loaders(services.clone())).data(services);
+    let builder = builder.limit_recursive_depth(document::DEPTH_MAX);
     if introspection { builder.finish() } else { builder.disable_suggestions().finish() }
 }
 

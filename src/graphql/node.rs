@@ -96,8 +96,9 @@ impl Ids {
         }
         if !self.messages.is_empty() {
             let rows = broadcast::store::messages_by_ids(db.pool(), &self.messages).await?;
-            let keys: Vec<_> = rows.iter().map(|row| (row.broadcast_id, row.guest_id.clone())).collect();
-            found.messages.extend(keys.into_iter().zip(BroadcastMessage::together(rows)));
+            found
+                .messages
+                .extend(rows.into_iter().map(|row| ((row.broadcast_id, row.guest_id.clone()), row)));
         }
         if !self.rejected.is_empty() {
             let rows = rejected::by_ids(db, &self.rejected).await?;
@@ -113,7 +114,7 @@ struct Found {
     reservations: HashMap<String, reservations::Reservation>,
     guests: HashMap<String, GuestFields>,
     broadcasts: HashMap<Uuid, broadcast::Broadcast>,
-    messages: HashMap<(Uuid, String), BroadcastMessage>,
+    messages: HashMap<(Uuid, String), broadcast::Message>,
     rejected: HashMap<Uuid, rejected::RejectedWebhook>,
 }
 
@@ -128,7 +129,9 @@ impl Found {
                 Node::Guest(Guest::known(id, fields))
             }
             Named::Broadcast(id) => Node::Broadcast(Box::new(self.broadcasts.get(&id)?.clone().into())),
-            Named::Message(id, guest) => Node::BroadcastMessage(self.messages.get(&(id, guest))?.clone()),
+            Named::Message(id, guest) => {
+                Node::BroadcastMessage(self.messages.get(&(id, guest))?.clone().into())
+            }
             Named::Rejected(id) => Node::RejectedWebhook(Box::new(self.rejected.get(&id)?.clone().into())),
         })
     }

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
-use sea_orm::DbErr;
-use uuid::Uuid;
 
-use super::{errors, services};
+use super::{
+    errors,
+    loaders::{self, MessagePage},
+    services,
+};
 use crate::{
-    broadcast::{self, MessageState},
-    db::Db,
+    broadcast::{self, store::MessageSet},
     keyset::{Key, Keyset, Order, PageRequest},
     reservations::{self, ReservationFilter, rejected, store::OrderField},
 };
@@ -71,39 +72,35 @@ pub enum List {
     /// Broadcasts.
     Broadcasts,
     /// Messages of a broadcast, in some states.
-    Messages(Uuid, Option<Vec<MessageState>>),
+    Messages(MessageSet),
     /// Rejected webhooks.
     RejectedWebhooks,
 }
 
 impl List {
     /// Whether anything lies beyond `key`; without a key, whether there is anything at all.
-    async fn exists(&self, db: &Db, key: Option<&Key>, backward: bool) -> Result<bool, DbErr> {
+    async fn exists(&self, ctx: &Context<'_>, key: Option<&Key>, backward: bool) -> Result<bool> {
+        let db = &services(ctx)?.db;
         let any = PageRequest::default();
-        match (self, key) {
+        let found = match (self, key) {
             (Self::Reservations(filter, order), Some(key)) => {
                 reservations::store::exists_beyond(db, filter, *order, key, backward).await
             }
             (Self::Reservations(filter, order), None) => {
-                Ok(reservations::store::page(db, filter, *order, &any).await?.0.has_more)
+                reservations::store::page(db, filter, *order, &any).await.map(|(page, _)| page.has_more)
             }
-            (Self::Broadcasts, Some(key)) => {
-                let keyset = broadcast::store::broadcasts_keyset();
-                let all = |_: &mut _| "TRUE".to_owned();
-                broadcast::store::exists_beyond(db, &keyset, "broadcasts", all, key, backward).await
-            }
-            (Self::Broadcasts, None) => Ok(broadcast::store::page(db, &any).await?.has_more),
-            (Self::Messages(id, states), Some(key)) => {
-                let keyset = broadcast::store::messages_keyset();
-                let of = |bind: &mut _| broadcast::store::messages_condition(*id, states.as_deref(), bind);
-                broadcast::store::exists_beyond(db, &keyset, "broadcast_recipients", of, key, backward).await
-            }
-            (Self::Messages(id, states), None) => {
-                Ok(broadcast::store::messages(db, *id, states.as_deref(), &any).await?.has_more)
+            (Self::Broadcasts, Some(key)) => broadcast::store::exists_beyond(db, key, backward).await,
+            (Self::Broadcasts, None) => broadcast::store::page(db, &any).await.map(|page| page.has_more),
+            (Self::Messages(set), key) => {
+                let key = key.cloned();
+                let (after, before) = if backward { (None, key) } else { (key, None) };
+                let page = MessagePage { set: set.clone(), request: PageRequest { after, before, ..any } };
+                return Ok(loaders::load(ctx, page).await?.is_some_and(|page| page.has_more));
             }
             (Self::RejectedWebhooks, Some(key)) => rejected::exists_beyond(db, key, backward).await,
-            (Self::RejectedWebhooks, None) => Ok(rejected::page(db, &any).await?.has_more),
-        }
+            (Self::RejectedWebhooks, None) => rejected::page(db, &any).await.map(|page| page.has_more),
+        };
+        found.map_err(|error| errors::internal(&error))
     }
 }
 
@@ -141,8 +138,7 @@ impl PageInfo {
             return Ok(false);
         }
         let end = self.ends.as_ref().map(|(first, last)| if backward { first } else { last });
-        let found = self.list.exists(&services(ctx)?.db, end, backward).await;
-        found.map_err(|error| errors::internal(&error))
+        self.list.exists(ctx, end, backward).await
     }
 }
 

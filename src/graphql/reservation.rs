@@ -8,12 +8,13 @@ use super::{
     errors, filter,
     guest::Guest,
     ids,
+    loaders::{self, History},
     paging::{self, List, PageArgs, PageInfo},
     scalars::{Date, DateTime, Decimal},
     services,
 };
 use crate::{
-    feed::{Entry, Topic},
+    feed::Entry,
     keyset::{Key, Order},
     reservations::{self, ReservationFilter, change, store},
 };
@@ -115,9 +116,8 @@ impl Reservation {
         #[graphql(default = 20, desc = "How many, at most 100.")] first: i32,
     ) -> Result<Vec<ReservationChange>> {
         let first = paging::limit("first", first)?;
-        let feed = services(ctx)?.hub.feed();
-        let entries = feed.history(Topic::Reservation, &self.0.reservation_id, first).await;
-        let entries = entries.map_err(|error| errors::internal(&error))?;
+        let history = History { reservation_id: self.0.reservation_id.clone(), first };
+        let entries = loaders::load(ctx, history).await?.unwrap_or_default();
         let all = ReservationFilter::default();
         Ok(entries.iter().filter_map(|entry| ReservationChange::of(entry, &all)).collect())
     }

@@ -1,11 +1,15 @@
 //! A way to PostgreSQL that a test can cut. The server behind it is shared by all tests, so none of
 //! them may stop it; seen through a cut proxy it is stopped: connections break, new ones are refused.
 //!
-//! It can also hold back one request, the answer to one, the answer to one commit, or everything from a moment on.
+//! It can also hold back one request, the answer to one, the answer to one commit, or everything from a moment
+//! on, and counts statements.
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use tokio::{
@@ -39,6 +43,7 @@ pub struct Proxy {
     addr: SocketAddr,
     to: String,
     hold: watch::Sender<Hold>,
+    statements: Arc<AtomicU64>,
     /// Bound and never listening: keeps the port ours while nobody listens.
     _reserved: TcpSocket,
     open: Option<(DropGuard, tokio::task::JoinHandle<()>)>,
@@ -54,9 +59,15 @@ impl Proxy {
         reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = reserved.local_addr().unwrap();
         let hold = watch::Sender::default();
-        let mut proxy = Self { addr, to: host.to_owned(), hold, _reserved: reserved, open: None };
+        let statements = Arc::default();
+        let mut proxy = Self { addr, to: host.to_owned(), hold, statements, _reserved: reserved, open: None };
         proxy.restore();
         (proxy, format!("postgres://{user}@{addr}/{name}"))
+    }
+
+    /// How many statements were executed through it.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(SeqCst)
     }
 
     /// Breaks what is connected and refuses what wants to.
@@ -100,8 +111,10 @@ impl Proxy {
         let listener = socket.listen(64).unwrap();
         let cancel = CancellationToken::new();
         let (cancelled, to, hold) = (cancel.clone(), self.to.clone(), self.hold.clone());
+        let statements = Arc::clone(&self.statements);
         let task = tokio::spawn(async move {
-            let _: Option<()> = cancelled.run_until_cancelled_owned(forward(listener, to, hold)).await;
+            let forwarding = forward(listener, to, hold, statements);
+            let _: Option<()> = cancelled.run_until_cancelled_owned(forwarding).await;
         });
         self.open = Some((cancel.drop_guard(), task));
     }
@@ -115,28 +128,29 @@ fn socket() -> TcpSocket {
 }
 
 /// Until dropped, and every connection with it.
-async fn forward(listener: TcpListener, to: String, hold: watch::Sender<Hold>) {
+async fn forward(listener: TcpListener, to: String, hold: watch::Sender<Hold>, statements: Arc<AtomicU64>) {
     let mut connections = JoinSet::new();
     loop {
         let (near, _) = listener.accept().await.unwrap();
-        let (to, hold) = (to.clone(), hold.clone());
+        let (to, hold, statements) = (to.clone(), hold.clone(), Arc::clone(&statements));
         connections.spawn(async move {
             let far = TcpStream::connect(to).await.unwrap();
             near.set_nodelay(true).unwrap();
             far.set_nodelay(true).unwrap();
-            connect(near, far, &hold).await;
+            connect(near, far, &hold, &statements).await;
         });
     }
 }
 
 /// Until either side breaks it, which the other then sees.
-async fn connect(near: TcpStream, far: TcpStream, hold: &watch::Sender<Hold>) {
+async fn connect(near: TcpStream, far: TcpStream, hold: &watch::Sender<Hold>, statements: &AtomicU64) {
     let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
     let (is_watched, is_held) = (AtomicBool::new(false), AtomicBool::new(false));
     let there = async {
-        let mut buffer = vec![0; 64 * 1024];
+        let (mut buffer, mut messages) = (vec![0; 64 * 1024], Messages::default());
         while let Ok(read @ 1..) = from_near.read(&mut buffer).await {
             let said = &buffer[..read];
+            statements.fetch_add(messages.executions(said), SeqCst);
             let now = hold.borrow().clone();
             match now {
                 Hold::Everything => std::future::pending().await,
@@ -174,6 +188,34 @@ async fn connect(near: TcpStream, far: TcpStream, hold: &watch::Sender<Hold>) {
     tokio::select! {
         () = there => {}
         () = back => {}
+    }
+}
+
+/// Tells a client's messages apart: a kind, a length, the rest. The first have no kind: a wish for TLS,
+/// which is refused, and what the session is to be.
+#[derive(Default)]
+struct Messages {
+    rest: Vec<u8>,
+    is_begun: bool,
+}
+
+impl Messages {
+    /// How many of the messages that end in `said` execute a statement.
+    fn executions(&mut self, said: &[u8]) -> u64 {
+        self.rest.extend_from_slice(said);
+        let mut executions = 0;
+        loop {
+            let at = usize::from(self.is_begun);
+            let Some(length) = self.rest.get(at..at + 4) else { return executions };
+            let end = at + u32::from_be_bytes(length.try_into().unwrap()) as usize;
+            if self.rest.len() < end {
+                return executions;
+            }
+            executions += u64::from(self.is_begun && self.rest[0] == b'E');
+            let version_3 = [0, 3, 0, 0];
+            self.is_begun |= self.rest[at + 4..end].starts_with(&version_3);
+            self.rest.drain(..end);
+        }
     }
 }
 

@@ -64,19 +64,59 @@ pub fn message_key(message: &Message) -> Key {
     Key { value: message.guest_id.clone(), id: message.guest_id.clone() }
 }
 
-/// A page of the messages of a broadcast, those in `states` if given.
-pub async fn messages(
+/// Which messages: those of a broadcast, in some states if given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MessageSet {
+    /// The broadcast.
+    pub broadcast_id: Uuid,
+    /// Any of these states.
+    pub states: Option<Vec<MessageState>>,
+}
+
+impl MessageSet {
+    /// A condition over `broadcast_recipients`.
+    fn to_sql(&self, bind: &mut Bind) -> String {
+        let mut condition = format!("broadcast_id = {}", bind.push(self.broadcast_id.to_string()));
+        if let Some(states) = &self.states {
+            condition.push_str(" AND ");
+            condition.push_str(&bind.any_of("state", states.iter().map(|state| state.as_str())));
+        }
+        condition
+    }
+}
+
+/// A page of messages.
+pub async fn messages(db: &Db, set: &MessageSet, request: &PageRequest) -> Result<Page<Message>, DbErr> {
+    let pages = message_pages(db, &[(set, request)]).await?;
+    Ok(pages.into_iter().next().unwrap_or(Page { rows: Vec::new(), has_more: false }))
+}
+
+/// Pages of messages, each of a set of its own, in one statement.
+pub async fn message_pages(
     db: &Db,
-    id: Uuid,
-    states: Option<&[MessageState]>,
-    request: &PageRequest,
-) -> Result<Page<Message>, DbErr> {
-    let mut bind = Bind::new(db.backend());
-    let condition = messages_condition(id, states, &mut bind);
-    let select = "SELECT * FROM broadcast_recipients";
-    let sql = messages_keyset().page_sql(select, &condition, request, &mut bind);
+    wanted: &[(&MessageSet, &PageRequest)],
+) -> Result<Vec<Page<Message>>, DbErr> {
+    let (mut bind, keyset) = (Bind::new(db.backend()), messages_keyset());
+    let page = |(part, (set, request)): (usize, &(&MessageSet, &PageRequest))| {
+        let condition = set.to_sql(&mut bind);
+        let page = keyset.page_sql("SELECT * FROM broadcast_recipients", &condition, request, &mut bind);
+        let order = keyset.order_sql(request.backward);
+        format!("SELECT {part} AS part, ROW_NUMBER() OVER ({order}) AS place, page.* FROM ({page}) AS page")
+    };
+    let pages: Vec<_> = wanted.iter().enumerate().map(page).collect();
+    if pages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT * FROM ({}) AS pages ORDER BY part, place", pages.join(" UNION ALL "));
     let rows = db::query_all(db.pool(), sql, bind.into_values()).await?;
-    Ok(request.cut(rows.iter().map(message_of).collect::<Result<_, _>>()?))
+    let mut parts: Vec<_> = wanted.iter().map(|_| Vec::new()).collect();
+    for row in &rows {
+        let part: i32 = row.try_get("", "part")?;
+        if let Some(part) = usize::try_from(part).ok().and_then(|part| parts.get_mut(part)) {
+            part.push(message_of(row)?);
+        }
+    }
+    Ok(wanted.iter().zip(parts).map(|((_, request), rows)| request.cut(rows)).collect())
 }
 
 /// Messages by broadcast and guest, in no order.
@@ -100,16 +140,6 @@ pub async fn messages_by_ids(
     rows.iter().map(message_of).collect()
 }
 
-/// A condition over `broadcast_recipients`: the messages of one broadcast, in some states.
-pub fn messages_condition(id: Uuid, states: Option<&[MessageState]>, bind: &mut Bind) -> String {
-    let mut condition = format!("broadcast_id = {}", bind.push(id.to_string()));
-    if let Some(states) = states {
-        condition.push_str(" AND ");
-        condition.push_str(&bind.any_of("state", states.iter().map(|state| state.as_str())));
-    }
-    condition
-}
-
 /// Messages whose final result has a number in `(after, up_to]`, in the order of the results.
 pub async fn finished_between(db: &Db, id: Uuid, after: i64, up_to: i64) -> Result<Vec<Message>, DbErr> {
     let sql = "SELECT * FROM broadcast_recipients WHERE broadcast_id = $1 AND finished_seq > $2 \
@@ -119,23 +149,16 @@ pub async fn finished_between(db: &Db, id: Uuid, after: i64, up_to: i64) -> Resu
 }
 
 /// The first messages that failed for good or are uncertain, by guest.
-pub async fn failures(db: &Db, id: Uuid, limit: u32) -> Result<Vec<Message>, DbErr> {
+pub async fn failures(db: &Db, broadcast_id: Uuid, limit: u32) -> Result<Vec<Message>, DbErr> {
     let request = PageRequest { limit, ..PageRequest::default() };
-    Ok(messages(db, id, Some(&[MessageState::Failed, MessageState::Uncertain]), &request).await?.rows)
+    let states = Some(vec![MessageState::Failed, MessageState::Uncertain]);
+    Ok(messages(db, &MessageSet { broadcast_id, states }, &request).await?.rows)
 }
 
-/// Whether anything lies beyond `key` in a list of this module.
-pub async fn exists_beyond(
-    db: &Db,
-    keyset: &Keyset,
-    table: &str,
-    condition: impl FnOnce(&mut Bind) -> String,
-    key: &Key,
-    backward: bool,
-) -> Result<bool, DbErr> {
+/// Whether a broadcast lies beyond `key`.
+pub async fn exists_beyond(db: &Db, key: &Key, backward: bool) -> Result<bool, DbErr> {
     let mut bind = Bind::new(db.backend());
-    let condition = condition(&mut bind);
-    let sql = keyset.exists_sql(table, &condition, key, backward, &mut bind);
+    let sql = broadcasts_keyset().exists_sql("broadcasts", "TRUE", key, backward, &mut bind);
     Ok(db::query_one(db.pool(), sql, bind.into_values()).await?.is_some())
 }
 

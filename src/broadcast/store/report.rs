@@ -38,27 +38,43 @@ pub(in crate::broadcast) async fn take_unreported(
     Ok(taken)
 }
 
-/// Messages sent a second over the last ten seconds, or since the start if that is less.
-pub async fn send_rate(
+/// Messages sent a second over the last ten seconds, or since the start if that is less: of each of these
+/// broadcasts, in one statement.
+pub async fn send_rates(
     conn: &impl ConnectionTrait,
-    broadcast: &Broadcast,
+    broadcasts: &[Broadcast],
     now: DateTime<Utc>,
-) -> Result<f64, DbErr> {
-    if broadcast.status != BroadcastStatus::Sending {
-        return Ok(0.0);
-    }
+) -> Result<Vec<f64>, DbErr> {
     let mut bind = Bind::new(conn.get_database_backend());
-    let (id, newest) =
-        (bind.push(broadcast.id.to_string()), bind.push(broadcast.finished_seq - RATE_RESULTS));
     let since = bind.push_instant(now - TimeDelta::seconds(RATE_SECONDS));
-    let sql = format!(
-        "SELECT COUNT(*) AS n FROM broadcast_recipients WHERE broadcast_id = {id} AND finished_seq > {newest} \
-         AND finished_at > {since} AND state = 'sent'"
-    );
-    let row = db::query_one(conn, sql, bind.into_values()).await?;
-    let sent: i64 = row.map_or(Ok(0), |row| row.try_get("", "n"))?;
-    let elapsed = (now - broadcast.starts_at).num_milliseconds().clamp(1_000, RATE_SECONDS * 1_000);
+    let sent = |(part, broadcast): (usize, &Broadcast)| {
+        let (id, newest) =
+            (bind.push(broadcast.id.to_string()), bind.push(broadcast.finished_seq - RATE_RESULTS));
+        format!(
+            "SELECT {part} AS part, COUNT(*) AS n FROM broadcast_recipients WHERE broadcast_id = {id} \
+             AND finished_seq > {newest} AND finished_at > {since} AND state = 'sent'"
+        )
+    };
+    let sending = |broadcast: &Broadcast| broadcast.status == BroadcastStatus::Sending;
+    let counts: Vec<_> =
+        broadcasts.iter().enumerate().filter(|(_, broadcast)| sending(broadcast)).map(sent).collect();
+    let mut rates = vec![0.0; broadcasts.len()];
+    if counts.is_empty() {
+        return Ok(rates);
+    }
+    for row in db::query_all(conn, counts.join(" UNION ALL "), bind.into_values()).await? {
+        let part = usize::try_from(row.try_get::<i32>("", "part")?).unwrap_or(usize::MAX);
+        let sent: i64 = row.try_get("", "n")?;
+        if let (Some(rate), Some(broadcast)) = (rates.get_mut(part), broadcasts.get(part)) {
+            *rate = per_second(sent, now - broadcast.starts_at);
+        }
+    }
+    Ok(rates)
+}
+
+fn per_second(sent: i64, since_start: TimeDelta) -> f64 {
+    let elapsed = since_start.num_milliseconds().clamp(1_000, RATE_SECONDS * 1_000);
     #[expect(clippy::cast_precision_loss, reason = "both are far below 2^52")]
     let rate = sent as f64 * 1_000.0 / elapsed as f64;
-    Ok(rate)
+    rate
 }
