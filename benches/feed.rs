@@ -72,14 +72,16 @@ fn main() {
 }
 
 fn report(watchers: usize, queries: usize, per_second: u64, measured: &Measured, bare: f64, wanted: f64) {
-    let Measured { deliveries, p50, p99, kilobytes, after, frame } = measured;
+    let Measured { deliveries, alone, without, p50, p99, kilobytes, after, frame } = measured;
     println!(
         "{watchers} watchers, {queries} different queries, {per_second} events/s, {} bytes a delivery:\n  \
-         {deliveries:.0} deliveries per CPU second, bare loop {bare:.0}: ratio {:.2} (at least {wanted})\n  \
+         {deliveries:.0} deliveries per CPU second, bare loop {bare:.0}: ratio {:.2} (at least {wanted}),\n  \
+         {:.2} without the {alone:.2} ms that each event takes with nobody watching\n  \
          webhook to watcher p50 {p50:.1} ms, p99 {p99:.1} ms (under 250)\n  \
          {kilobytes:.1} KB a watcher (under 16), {after:.1} KB after the run",
         frame.len(),
-        deliveries / bare
+        deliveries / bare,
+        without / bare
     );
 }
 
@@ -88,6 +90,9 @@ fn report(watchers: usize, queries: usize, per_second: u64, measured: &Measured,
 struct Measured {
     /// Per CPU second.
     deliveries: f64,
+    /// CPU time of an event with nobody watching, in milliseconds, and the deliveries without it.
+    alone: f64,
+    without: f64,
     /// Milliseconds.
     p50: f64,
     p99: f64,
@@ -264,6 +269,11 @@ fn server(database: &str, watchers: usize, queries: usize, per_second: u64) -> M
     let (server, address) = start_server(database);
     let mut poster = Poster::new(address);
     fill(address);
+    let alone = {
+        let (cpu, events) = (server.cpu(), usize::try_from(per_second * SECONDS).unwrap() / 2);
+        post_at_rate(events, per_second, || apply_next(&mut poster));
+        (server.cpu() - cpu) / count(events)
+    };
     let list = poster.post("/graphql", &json!({ "query": "{reservations(first: 1) {streamCursor}}" }));
     let after = list["data"]["reservations"]["streamCursor"].as_str().unwrap();
     let empty = server.resident();
@@ -297,6 +307,8 @@ fn server(database: &str, watchers: usize, queries: usize, per_second: u64) -> M
         let at = |share: usize| latencies[(latencies.len() - 1) * share / 100].as_secs_f64() * 1_000.0;
         Measured {
             deliveries: count(watchers * events) / cpu,
+            alone: alone * 1_000.0,
+            without: count(watchers * events) / (cpu - alone * count(events)),
             p50: at(50),
             p99: at(99),
             kilobytes,
