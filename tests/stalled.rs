@@ -17,7 +17,7 @@ use crate::support::{
     within,
 };
 
-on_both!(who_takes_nothing_is_closed, who_takes_little_is_not);
+on_both!(who_takes_nothing_is_closed, who_takes_little_is_not, what_was_begun_is_finished);
 
 async fn start(db: &TestDb, stalled: Duration) -> (TestApp, Provider) {
     let provider = Provider::quick().await;
@@ -26,8 +26,8 @@ async fn start(db: &TestDb, stalled: Duration) -> (TestApp, Provider) {
     (app, provider)
 }
 
-/// Many changes at once. Answers the position of the last.
-async fn flood(app: &TestApp, count: usize) -> i64 {
+/// Many changes at once, of a reservation of this name. Answers the position of the last.
+async fn flood(app: &TestApp, count: usize, name: &str) -> i64 {
     let feed = app.running().hub().feed();
     let like = feed.history(Topic::Reservation, "res_00001", 1).await.unwrap().remove(0);
     let change = NewChange {
@@ -35,7 +35,7 @@ async fn flood(app: &TestApp, count: usize) -> i64 {
         key: "flood".to_owned(),
         kind: "updated",
         before: Some(like.after.clone()),
-        after: like.after.clone(),
+        after: like.after.replace("res_00001", name),
         committed_at: DateTime::UNIX_EPOCH,
     };
     let mut tx = feed.begin().await.unwrap();
@@ -59,7 +59,7 @@ async fn who_takes_nothing_is_closed(db: TestDb) {
     let (app, _provider) = start(&db, Duration::from_millis(300)).await;
     let from = stream_cursor(&app.url("")).await;
     let followers = open(&app, &from).await;
-    let last = flood(&app, 5_000).await;
+    let last = flood(&app, 5_000, "res_00001").await;
     app.metric_is("besty_sockets", 0).await;
     for (transport, mut follower) in followers {
         // What was on its way is still read.
@@ -85,7 +85,7 @@ async fn who_takes_little_is_not(db: TestDb) {
     let (app, _provider) = start(&db, Duration::from_secs(1)).await;
     let from = stream_cursor(&app.url("")).await;
     let followers = open(&app, &from).await;
-    let last = flood(&app, 10_000).await;
+    let last = flood(&app, 10_000, "res_00001").await;
     let reading = followers.into_iter().map(async |(transport, mut follower)| {
         for seq in last - 10_000 + 1..=last {
             // Some 100 KB a second, for three seconds.
@@ -94,6 +94,26 @@ async fn who_takes_little_is_not(db: TestDb) {
             }
             let next = within("a change", follower.next()).await;
             assert_eq!(next.map(|(_, told)| told.seq).ok(), Some(seq), "{transport:?}");
+        }
+    });
+    futures::future::join_all(reading).await;
+    app.stop().await;
+}
+
+/// Events so long that a connection which is nearly full takes a part of one.
+async fn what_was_begun_is_finished(db: TestDb) {
+    let (app, _provider) = start(&db, Duration::from_secs(30)).await;
+    let from = stream_cursor(&app.url("")).await;
+    let followers = open(&app, &from).await;
+    let mut due = Vec::new();
+    for n in 0..60 {
+        let name = format!("{n}").repeat(20_000);
+        due.push((flood(&app, 1, &name).await, name));
+    }
+    let reading = followers.into_iter().map(async |(transport, mut follower)| {
+        for (seq, name) in &due {
+            let (_, told) = within("a change", follower.next()).await.expect("a change");
+            assert!(told.seq == *seq && told.key == *name, "{transport:?}: {}, not {seq}", told.seq);
         }
     });
     futures::future::join_all(reading).await;
