@@ -94,7 +94,8 @@ async fn without_postgres_webhooks_are_taken_and_the_rest_follows() {
     let early = caller.http.get(format!("{}/api/reservations", caller.url)).send().await.unwrap();
     assert_eq!(early.status(), 503);
     assert!(early.headers().contains_key("retry-after"));
-    assert_eq!(caller.reservations().await.0, 503);
+    let (status, told) = caller.reservations().await;
+    assert_eq!((status, &told["errors"][0]["extensions"]["code"]), (503, &json!("SERVICE_UNAVAILABLE")));
     let stranger = caller.http.post(format!("{}/webhooks", caller.url)).body(named(1).to_string());
     assert_eq!(answer(stranger).await.0, 401, "the secret is checked as ever");
 

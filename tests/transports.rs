@@ -215,7 +215,7 @@ async fn limits_are_told(db: TestDb) {
         assert_eq!(status, 503);
         let error = &body["errors"][0];
         assert!(error["message"].as_str().unwrap().starts_with("MAX_SOCKETS"), "{body}");
-        assert_eq!(error["extensions"]["code"], "TOO_MANY_SOCKETS");
+        assert_eq!(error["extensions"]["code"], "SERVICE_UNAVAILABLE");
     }
     drop(sse);
     app.metric_is("besty_sockets", 1).await;

@@ -87,8 +87,8 @@ pub enum Code {
     CursorExpired,
     /// One more operation on this WebSocket.
     TooManySubscriptions,
-    /// One more live connection.
-    TooManySockets,
+    /// Not now: all places are taken, or the database has not been reached yet.
+    Unavailable,
     /// It took too long.
     TimedOut,
     /// A fault of the server.
@@ -115,7 +115,7 @@ impl Code {
             Self::CursorInvalid => "CURSOR_INVALID",
             Self::CursorExpired => "CURSOR_EXPIRED",
             Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
-            Self::TooManySockets => "TOO_MANY_SOCKETS",
+            Self::Unavailable => "SERVICE_UNAVAILABLE",
             Self::TimedOut => "REQUEST_TIMEOUT",
             Self::Internal => "INTERNAL_SERVER_ERROR",
         }

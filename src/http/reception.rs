@@ -14,7 +14,7 @@ use axum::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{HttpState, Secrets, Sockets, answer::Refusal};
+use super::{HttpState, Secrets, Sockets, answer::Refusal, graphql};
 use crate::{
     clock::Clock,
     db::Db,
@@ -98,8 +98,13 @@ impl Reception {
 
 /// Passes a request on to the routes behind.
 pub(super) async fn pass_on(State(reception): State<Reception>, request: Request) -> Response {
-    match reception.0.behind.get() {
-        Some(behind) => behind.routes.clone().oneshot(request).await.into_response(),
-        None => Refusal::unavailable("the database has not been reached yet", RETRY_AFTER).into_response(),
+    if let Some(behind) = reception.0.behind.get() {
+        return behind.routes.clone().oneshot(request).await.into_response();
+    }
+    let refusal = Refusal::unavailable("the database has not been reached yet", RETRY_AFTER);
+    // Each in the words of its clients.
+    match request.uri().path() {
+        "/graphql" => graphql::refuse(request.headers(), refusal),
+        _ => refusal.into_response(),
     }
 }

@@ -52,7 +52,7 @@ impl Media {
     pub(super) fn refusal(self, refusal: Refusal) -> Response {
         let (status, message, retry_after) = refusal.into_parts();
         let code = match status {
-            StatusCode::SERVICE_UNAVAILABLE => Code::TooManySockets,
+            StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
             StatusCode::INTERNAL_SERVER_ERROR => Code::Internal,
             _ => Code::BadRequest,
         };

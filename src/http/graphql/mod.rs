@@ -84,6 +84,11 @@ pub(super) async fn get(
     answer.await.unwrap_or_else(|refusal| accepted.media.refusal(refusal))
 }
 
+/// What is told whoever comes too early.
+pub(super) fn refuse(headers: &HeaderMap, refusal: Refusal) -> Response {
+    request::accepted(headers).media.refusal(refusal)
+}
+
 /// One answer in JSON.
 async fn execute(
     state: &HttpState,
