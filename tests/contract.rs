@@ -63,5 +63,5 @@ async fn a_generated_client_runs(db: TestDb) {
         .env("BESTY_FOLDER", db.folder())
         .env("BESTY_DATABASE_URL", db.url());
     let said = run(&mut command).await;
-    assert_eq!(passed(&said), Some("5"), "four promises, and the one that they are part of: {said}");
+    assert_eq!(passed(&said), Some("6"), "five promises, and the one that they are part of: {said}");
 }

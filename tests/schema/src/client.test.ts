@@ -1,8 +1,18 @@
 /** The client that is generated from the schema, against the server: what it says of types holds. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
-import { print } from "graphql";
+import {
+  buildClientSchema,
+  buildSchema,
+  findBreakingChanges,
+  findDangerousChanges,
+  getIntrospectionQuery,
+  type IntrospectionQuery,
+  parse,
+  print,
+} from "graphql";
 import { Server } from "../../clients/src/server.ts";
 import {
   ChangesDocument,
@@ -12,6 +22,7 @@ import {
   type ReservationsQuery,
   type RowFragment,
 } from "../generated/client.ts";
+import { root } from "./places.ts";
 
 /** A client as small as it can be: everything it knows of types comes with the document. */
 async function run<Data, Variables>(
@@ -87,6 +98,24 @@ test("the generated client", async (t) => {
       const refused = await run(server, CountDocument, { input: { ...input, expectedRecipients: 2 } });
       const [error] = refused.broadcast?.userErrors ?? [];
       assert.deepEqual([error?.code, error?.field], ["RECIPIENTS_CHANGED", ["input", "expectedRecipients"]]);
+    });
+
+    await t.test("introspects what the file says", async () => {
+      const all = {
+        specifiedByUrl: true,
+        directiveIsRepeatable: true,
+        schemaDescription: true,
+        inputValueDeprecation: true,
+        oneOf: true,
+      };
+      const document = parse(getIntrospectionQuery(all)) as TypedDocumentNode<IntrospectionQuery, object>;
+      const told = buildClientSchema(await run(server, document, {}));
+      const written = buildSchema(readFileSync(`${root}schema.graphql`, "utf8"));
+      for (const [from, to] of [[told, written], [written, told]] as const) {
+        const differences = [...findBreakingChanges(from, to), ...findDangerousChanges(from, to)];
+        // The file has no directives: those are the specification's, of which each side has its own edition.
+        assert.deepEqual(differences.filter(({ type }) => !type.startsWith("DIRECTIVE_")), []);
+      }
     });
 
     await t.test("follows changes", async () => {
