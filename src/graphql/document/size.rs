@@ -1,5 +1,5 @@
-//! What a document comes to once its fragments are put where they are spread: fields, depth, aliases, and
-//! what it may cost.
+//! What a document comes to once its fragments are put where they are spread: fields and spreads, depth,
+//! aliases, and what it may cost.
 //!
 //! Each fragment is counted once, however often it is spread. The cost is an estimate from above: a field
 //! costs one, and what stands below a list costs as often as the list may have entries, which is what
@@ -15,8 +15,8 @@ use async_graphql::{
 use super::Rules;
 use crate::graphql::errors::Code;
 
-/// Fields.
-const FIELDS_MAX: usize = 5_000;
+/// Fields and spreads. Spreads count by themselves: validation walks each, whatever is in it.
+const SELECTIONS_MAX: usize = 5_000;
 /// Selections within selections.
 pub const DEPTH_MAX: usize = 32;
 /// Fields with another name than their own.
@@ -32,7 +32,7 @@ const INTROSPECTION_LISTS_MAX: usize = 2;
 /// What a selection comes to.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
-    fields: usize,
+    selections: usize,
     depth: usize,
     aliases: usize,
     cost: u64,
@@ -44,7 +44,7 @@ impl Size {
     /// What two selections beside each other come to.
     fn beside(self, other: Self) -> Self {
         Self {
-            fields: self.fields + other.fields,
+            selections: self.selections + other.selections,
             depth: self.depth.max(other.depth),
             aliases: self.aliases + other.aliases,
             cost: self.cost.saturating_add(other.cost),
@@ -55,14 +55,15 @@ impl Size {
 
     /// The same, within a fragment.
     fn below(self) -> Self {
-        Self { depth: self.depth + 1, ..self }
+        Self { selections: self.selections + 1, depth: self.depth + 1, ..self }
     }
 
     /// Refused when it is too much, `above` levels down.
     fn check(self, above: usize) -> Result<(), ServerError> {
         let refuse = |code: Code, problem: String| Err(code.error(problem));
-        if self.fields > FIELDS_MAX {
-            let problem = format!("query: with its fragments it has more than {FIELDS_MAX} fields");
+        if self.selections > SELECTIONS_MAX {
+            let problem =
+                format!("query: with its fragments it has more than {SELECTIONS_MAX} fields and spreads");
             return refuse(Code::TooManyFields, problem);
         }
         if above + self.depth > DEPTH_MAX {
@@ -100,7 +101,8 @@ impl Size {
     }
 }
 
-/// Refuses a document of which any operation is too large, or the one that would run too expensive.
+/// Refuses a document of which all operations together are too large, since validation walks each of
+/// them, or of which the one that would run is too expensive.
 pub(super) fn check(
     document: &ExecutableDocument,
     operation: Option<&OperationDefinition>,
@@ -109,8 +111,11 @@ pub(super) fn check(
 ) -> Result<(), ServerError> {
     let values = Values { operation, variables };
     let mut count = Count { document, rules, values, known: HashMap::new() };
+    let mut all = Size::default();
     for (_, each) in document.operations.iter() {
         let size = count.selection(&each.node.selection_set.node, 0)?;
+        all = all.beside(size);
+        all.check(0)?;
         if operation.is_some_and(|operation| std::ptr::eq(operation, &raw const each.node)) {
             size.check_cost()?;
         }
@@ -186,7 +191,7 @@ impl<'a> Count<'a> {
         }
         let times = self.times(field);
         let size = Size {
-            fields: below.fields + 1,
+            selections: below.selections + 1,
             depth: below.depth + 1,
             aliases: below.aliases + usize::from(field.alias.is_some()),
             cost: below.cost.saturating_mul(times).saturating_add(1),

@@ -36,7 +36,24 @@ fn fragments_that_double_twenty_times_are_refused() {
     let twice = |n: usize| format!("fragment f{n} on Query {{ ...f{0} ...f{0} }} ", n + 1);
     let fragments: String = (0..20).map(twice).collect();
     let query = format!("{{ ...f0 }} {fragments} fragment f20 on Query {{ reservations {{ totalCount }} }}");
-    refused(&query, "more than 5000 fields");
+    refused(&query, "more than 5000 fields and spreads");
+    // Nothing is in them, but each would be looked into.
+    let empty: String = (0..25).map(twice).collect();
+    for last in ["{ ...nowhere }", "{ ... on Query { ...nowhere } }"] {
+        refused(
+            &format!("{{ ...f0 }} {empty} fragment f25 on Query {last}"),
+            "more than 5000 fields and spreads",
+        );
+    }
+}
+
+#[test]
+fn operations_that_share_large_fragments_are_refused() {
+    let twice = |n: usize| format!("fragment f{n} on Query {{ ...f{0} ...f{0} }} ", n + 1);
+    let fragments: String = (0..10).map(twice).collect();
+    let operations: Vec<_> = (0..20).map(|n| format!("query q{n} {{ ...f0 }}")).collect();
+    let query = format!("{} {fragments} fragment f10 on Query {{ __typename }}", operations.join(" "));
+    refused(&query, "more than 5000 fields and spreads");
 }
 
 #[test]
