@@ -37,6 +37,14 @@ pub struct Order {
     descending: bool,
 }
 
+impl Order {
+    /// Sorted by `name`, greatest first or last.
+    #[must_use]
+    pub fn new(name: &'static str, descending: bool) -> Self {
+        Self { name, descending }
+    }
+}
+
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, if self.descending { "desc" } else { "asc" })
@@ -114,7 +122,7 @@ impl Keyset {
     /// What stands in its cursors.
     #[must_use]
     pub fn order(&self) -> Order {
-        Order { name: self.name, descending: self.descending }
+        Order::new(self.name, self.descending)
     }
 
     /// `ORDER BY`, in the direction of reading.

@@ -13,6 +13,7 @@ on_both!(
     any_object_is_found_by_its_id,
     a_guest_whom_others_wrote_is_there,
     figures_are_of_what_the_filter_selects,
+    a_page_is_the_same_however_it_is_resolved,
 );
 
 /// The app, with a Guest API that knows nobody, so that only the tests say what there is.
@@ -139,4 +140,95 @@ async fn figures_are_of_what_the_filter_selects(db: TestDb) {
     let again = app.graphql("{ reservationStats { count } }", json!({})).await;
     assert_eq!(again["reservationStats"], json!({ "count": 4 }));
     app.stop().await;
+}
+
+/// Plain pages are read off by a plan; the history is not in it, and the whole page then goes the usual way.
+async fn a_page_is_the_same_however_it_is_resolved(db: TestDb) {
+    let (app, _provider) = start(&db).await;
+    app.apply(&named(1)).await;
+    app.apply(&created(2)).await;
+    app.apply(&event("res_00002", "guest_002", "cancelled", 30)).await;
+    let stay = "'confirmed', '2026-04-06', '2026-04-13', 2, 100, 'USD', NULL, NULL";
+    let columns = "total_amount, currency, created_at, updated_at, guest_id";
+    written_by_others(&app, columns, &format!("'a', 'p', {stay}, 'guest_x'")).await;
+    let node = "__typename id reservationId again: reservationId reservationId propertyId status checkIn checkOut nights \
+                guestCount total { __typename amount currencyCode } ...Whose ... on Node { id } eventAt createdAt updatedAt";
+    let query = |more: &str| {
+        format!(
+            "query($skip: Boolean!) {{ reservations {{ edges {{ cursor node {{ {node} {more} }} __typename }} nodes {{ {node} \
+             propertyId @skip(if: $skip) {more} }} }} }} fragment Whose on Reservation {{ guest {{ __typename id guestId firstName \
+             lastName email phone }} }}"
+        )
+    };
+    for skip in [true, false] {
+        let planned = app.graphql(&query(""), json!({ "skip": skip })).await;
+        let mut usual = app.graphql(&query("history(first: 0) { kind }"), json!({ "skip": skip })).await;
+        let list = &mut usual["reservations"];
+        for node in list["nodes"].as_array_mut().unwrap() {
+            assert!(node.as_object_mut().unwrap().remove("history").is_some());
+        }
+        for edge in list["edges"].as_array_mut().unwrap() {
+            assert!(edge["node"].as_object_mut().unwrap().remove("history").is_some());
+        }
+        assert_eq!(planned["reservations"]["nodes"].as_array().unwrap().len(), 3);
+        assert_eq!(planned, usual);
+    }
+    let merged = "{ reservations { nodes { guest { email } guest { phone } } } }";
+    let merged = app.graphql(merged, json!({})).await["reservations"]["nodes"][0]["guest"].clone();
+    assert_eq!(merged, json!({ "email": "ada@example.com", "phone": "+1" }));
+    app.stop().await;
+}
+
+/// The names that a search finds, in the order of check-in.
+async fn found(app: &TestApp, search: &str) -> Vec<String> {
+    let query =
+        "query($search: String!) { reservations(filter: { search: $search }) { nodes { reservationId } } }";
+    let data = app.graphql(query, json!({ "search": search })).await;
+    let nodes = data["reservations"]["nodes"].as_array().unwrap();
+    nodes.iter().map(|node| node["reservationId"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Whether the database would look a text up in the index for searches.
+async fn is_indexed(app: &TestApp) -> bool {
+    use besty::{
+        db::{self, Bind},
+        reservations::ReservationFilter,
+    };
+    let db = app.running().db();
+    let tx = db.begin_write().await.unwrap();
+    db::execute(tx.conn(), "SET LOCAL enable_seqscan = off", []).await.unwrap();
+    db::execute(tx.conn(), "SET LOCAL enable_indexscan = off", []).await.unwrap();
+    let mut bind = Bind::new(db.backend());
+    let filter = ReservationFilter { search: Some("lovelace".to_owned()), ..ReservationFilter::default() };
+    let sql = format!("EXPLAIN SELECT * FROM reservations WHERE {}", filter.to_sql(&mut bind));
+    let plan = db::query_all(tx.conn(), sql, bind.into_values()).await.unwrap();
+    plan.iter()
+        .any(|row| row.try_get::<String>("", "QUERY PLAN").unwrap().contains("besty_reservations_search"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_finds_the_same_with_an_index_and_without() {
+    let with = TestDb::postgres().await;
+    let without = TestDb::postgres_without_extensions().await;
+    for (db, indexed) in [(with, true), (without, false)] {
+        let (app, _provider) = start(&db).await;
+        app.apply(&named(1)).await;
+        let mut other = named(2);
+        other["data"]["guest"]["lastName"] = json!("Line\nBreak_50%");
+        app.apply(&other).await;
+        assert_eq!(is_indexed(&app).await, indexed);
+        for (search, wanted) in [
+            ("LOVELACE", vec!["res_00001"]),
+            ("ADA@", vec!["res_00001", "res_00002"]),
+            ("res_0000", vec!["res_00001", "res_00002"]),
+            ("2", vec!["res_00002"]),
+            ("ne\nBr", vec!["res_00002"]),
+            ("k_50%", vec!["res_00002"]),
+            ("Ada\nL", vec![]),
+            ("k_5%", vec![]),
+        ] {
+            assert_eq!(found(&app, search).await, wanted, "{search}, indexed {indexed}");
+        }
+        app.stop().await;
+    }
 }

@@ -16,6 +16,7 @@ mod m20261122_000006_registration;
 mod m20261122_000007_pacer;
 mod m20261122_000008_broadcast_retries;
 mod m20261122_000009_batch;
+mod m20261122_000010_pages;
 mod sql;
 
 /// The list of migrations, oldest first.
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000007_pacer::Migration),
             Box::new(m20261122_000008_broadcast_retries::Migration),
             Box::new(m20261122_000009_batch::Migration),
+            Box::new(m20261122_000010_pages::Migration),
         ]
     }
 }

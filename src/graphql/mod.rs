@@ -33,6 +33,7 @@ pub mod persisted;
 pub mod query;
 pub mod registration;
 pub mod reservation;
+pub mod rows;
 pub mod scalars;
 pub mod stats;
 pub mod subscription;

@@ -83,11 +83,8 @@ impl List {
         let db = &services(ctx)?.db;
         let any = PageRequest::default();
         let found = match (self, key) {
-            (Self::Reservations(filter, order), Some(key)) => {
+            (Self::Reservations(filter, order), key) => {
                 reservations::store::exists_beyond(db, filter, *order, key, backward).await
-            }
-            (Self::Reservations(filter, order), None) => {
-                reservations::store::page(db, filter, *order, &any).await.map(|(page, _)| page.has_more)
             }
             (Self::Broadcasts, Some(key)) => broadcast::store::exists_beyond(db, key, backward).await,
             (Self::Broadcasts, None) => broadcast::store::page(db, &any).await.map(|page| page.has_more),

@@ -10,13 +10,16 @@ use super::{
     ids,
     loaders::{self, History},
     paging::{self, List, PageArgs, PageInfo},
+    rows::{Edges, Nodes, Plan},
     scalars::{Date, DateTime, Decimal},
     services,
 };
 use crate::{
     feed::Entry,
-    keyset::{Key, Order},
-    reservations::{self, ReservationFilter, change, store},
+    reservations::{
+        self, ReservationFilter, change,
+        store::{self, OrderField},
+    },
 };
 
 /// Where a reservation stands, as last told by the booking source.
@@ -141,9 +144,16 @@ impl Reservation {
 /// A reservation at its place in a list.
 #[derive(Debug)]
 pub struct ReservationEdge {
-    key: Key,
-    order: Order,
-    node: Reservation,
+    order: OrderField,
+    descending: bool,
+    pub(super) node: Reservation,
+}
+
+impl ReservationEdge {
+    /// Its cursor.
+    pub(super) fn position(&self) -> String {
+        store::key(self.order, &self.node.0).cursor(store::order(self.order, self.descending))
+    }
 }
 
 /// A reservation at its place in a list.
@@ -151,7 +161,7 @@ pub struct ReservationEdge {
 impl ReservationEdge {
     /// Opaque position, for `after` and `before` of `reservations`.
     async fn cursor(&self) -> String {
-        self.key.cursor(self.order)
+        self.position()
     }
 
     /// The reservation.
@@ -184,13 +194,10 @@ impl ReservationConnection {
         let (page, head) = store::page(&services(ctx)?.db, &filter, order, &request)
             .await
             .map_err(|error| errors::internal(&error))?;
-        let edge = |row| ReservationEdge {
-            key: store::key(order.0, &row),
-            order: keyset.order(),
-            node: Reservation(row),
-        };
+        let edge = |row| ReservationEdge { order: order.0, descending: order.1, node: Reservation(row) };
         let edges: Vec<_> = page.rows.into_iter().map(edge).collect();
-        let ends = edges.first().zip(edges.last()).map(|(first, last)| (first.key.clone(), last.key.clone()));
+        let key = |edge: &ReservationEdge| store::key(order.0, &edge.node.0);
+        let ends = edges.first().zip(edges.last()).map(|(first, last)| (key(first), key(last)));
         let filter = Arc::new(filter);
         let list = List::Reservations(Arc::clone(&filter), order);
         let page_info = PageInfo::new(list, keyset.order(), request, page.has_more, ends);
@@ -202,13 +209,13 @@ impl ReservationConnection {
 #[Object]
 impl ReservationConnection {
     /// The edges of this page, in order.
-    async fn edges(&self) -> &[ReservationEdge] {
-        &self.edges
+    async fn edges(&self, ctx: &Context<'_>) -> Edges<'_> {
+        Edges { edges: &self.edges, plan: Plan::of_edges(ctx.field()) }
     }
 
     /// The reservations of this page, for clients that need no cursors.
-    async fn nodes(&self) -> Vec<&Reservation> {
-        self.edges.iter().map(|edge| &edge.node).collect()
+    async fn nodes(&self, ctx: &Context<'_>) -> Nodes<'_> {
+        Nodes(Edges { edges: &self.edges, plan: Plan::of_nodes(ctx.field()) })
     }
 
     /// Where this page stands.

@@ -3,6 +3,8 @@
 //! The two agree (a property test compares them on both databases), so what a query lists, what a
 //! subscription follows and who gets a broadcast are the same set.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 use serde::Serialize;
 use thiserror::Error;
@@ -94,15 +96,53 @@ impl ReservationFilter {
     /// A condition over the columns of `reservations`.
     #[must_use]
     pub fn to_sql(&self, bind: &mut Bind) -> String {
+        let mut all = self.others_to_sql(bind);
+        if let Some(list) = &self.property_ids {
+            all.push(bind.any_of("property_id", list.iter().map(String::as_str)));
+        }
+        if let Some(night) = self.staying_on {
+            let place = bind.push(night);
+            all.push(format!("check_in <= {place} AND check_out > {place}"));
+        }
+        if all.is_empty() { "TRUE".to_owned() } else { all.join(" AND ") }
+    }
+
+    /// The same in pieces, each of which an index of PostgreSQL holds in the order of check-in, where the
+    /// set has such pieces and no narrower index: a property each, or the stays of so many nights, however
+    /// many such lengths there are. Sorted by check-in, a page is then read without the rest of the set.
+    #[must_use]
+    pub fn pieces(&self, bind: &mut Bind) -> Option<Pieces> {
+        let is_narrow = self.guest_ids.is_some() || self.reservation_ids.is_some() || self.search.is_some();
+        if bind.is_sqlite() || is_narrow {
+            return None;
+        }
+        let (source, own) = if let Some(properties) = &self.property_ids {
+            let distinct: BTreeSet<_> = properties.iter().map(String::as_str).collect();
+            let place = bind.push_array(distinct);
+            (format!("unnest({place}::text[]) AS piece(of)"), "property_id = piece.of".to_owned())
+        } else {
+            let place = bind.push(self.staying_on?);
+            let own = format!(
+                "check_out - check_in = piece.of AND check_in <= {place} AND check_in > {place} - piece.of"
+            );
+            (LENGTHS.to_owned(), own)
+        };
+        let mut all = self.others_to_sql(bind);
+        if let (Some(_), Some(night)) = (&self.property_ids, self.staying_on) {
+            let place = bind.push(night);
+            all.push(format!("check_in <= {place} AND check_out > {place}"));
+        }
+        all.push(own);
+        Some(Pieces { source, condition: all.join(" AND ") })
+    }
+
+    /// The parts that are written alike, whole or in pieces.
+    fn others_to_sql(&self, bind: &mut Bind) -> Vec<String> {
         let mut all = Vec::new();
         if let Some(statuses) = &self.statuses {
             all.push(bind.any_of("status", statuses.iter().map(|status| status.as_str())));
         }
-        for (column, list) in [
-            ("property_id", &self.property_ids),
-            ("guest_id", &self.guest_ids),
-            ("reservation_id", &self.reservation_ids),
-        ] {
+        for (column, list) in [("guest_id", &self.guest_ids), ("reservation_id", &self.reservation_ids)] {
             if let Some(list) = list {
                 all.push(bind.any_of(column, list.iter().map(String::as_str)));
             }
@@ -111,13 +151,9 @@ impl ReservationFilter {
             all.extend(range.from.map(|from| format!("{column} >= {}", bind.push(from))));
             all.extend(range.to.map(|to| format!("{column} <= {}", bind.push(to))));
         }
-        if let Some(night) = self.staying_on {
-            let place = bind.push(night);
-            all.push(format!("check_in <= {place} AND check_out > {place}"));
-        }
         all.extend(self.currency.as_deref().map(|code| format!("currency = {}", bind.push(code))));
         all.extend(self.search.as_deref().map(|text| search_sql(text, bind)));
-        if all.is_empty() { "TRUE".to_owned() } else { all.join(" AND ") }
+        all
     }
 
     /// Whether a row is in the set.
@@ -138,16 +174,40 @@ impl ReservationFilter {
     }
 }
 
+/// A set in pieces.
+#[derive(Clone, Debug)]
+pub struct Pieces {
+    /// A row for each piece, as `piece(of)`.
+    pub source: String,
+    /// What holds of the rows of a piece, over its `of` and the columns of `reservations`.
+    pub condition: String,
+}
+
+/// Every number of nights that some stay has, each found from the one before in the index on it.
+const LENGTHS: &str = "(WITH RECURSIVE lengths(nights) AS (SELECT MIN(check_out - check_in) FROM reservations \
+     UNION ALL SELECT (SELECT MIN(check_out - check_in) FROM reservations WHERE check_out - check_in > nights) \
+     FROM lengths WHERE nights IS NOT NULL) SELECT nights FROM lengths WHERE nights IS NOT NULL) AS piece(of)";
+
 impl DateRange {
     fn contains(self, date: NaiveDate) -> bool {
         self.from.is_none_or(|from| from <= date) && self.to.is_none_or(|to| date <= to)
     }
 }
 
-/// On PostgreSQL `lower` follows the collation, and "C" lowers ASCII alone; SQLite's does so always.
+/// What a search looks into, in lower case, line by line: the expression of the index
+/// `besty_reservations_search`, word for word. On PostgreSQL `lower` follows the collation, and "C" lowers
+/// ASCII alone; SQLite's does so always.
+const SEARCH_TEXT: &str = "lower((coalesce(guest_first_name, '') || chr(10) || coalesce(guest_last_name, '') || \
+     chr(10) || coalesce(guest_email, '') || chr(10) || coalesce(guest_phone, '') || chr(10) || \
+     reservation_id || chr(10) || guest_id) COLLATE \"C\")";
+
+/// A text of one line that occurs in all the lines together occurs in one of them.
 fn search_sql(text: &str, bind: &mut Bind) -> String {
-    let collate = if bind.is_sqlite() { "" } else { " COLLATE \"C\"" };
     let pattern = bind.push(format!("%{}%", escape_like(&text.to_ascii_lowercase())));
+    if !bind.is_sqlite() && !text.contains('\n') {
+        return format!("{SEARCH_TEXT} LIKE {pattern}");
+    }
+    let collate = if bind.is_sqlite() { "" } else { " COLLATE \"C\"" };
     let any: Vec<_> = SEARCHED
         .iter()
         .map(|column| format!("lower({column}{collate}) LIKE {pattern} ESCAPE '\\'"))

@@ -3,13 +3,13 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::reservation;
 use rust_decimal::Decimal;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, TransactionTrait};
 
 use super::{Reservation, ReservationFilter};
 use crate::{
     db::{self, Bind, Db},
     feed::{FeedTx, NewChange, log::HEAD_SQL},
-    keyset::{Key, Keyset, Page, PageRequest},
+    keyset::{Key, Keyset, Order, Page, PageRequest},
 };
 
 /// Rows a statement: 18 values each stay far below every limit on placeholders.
@@ -96,6 +96,12 @@ pub fn keyset(field: OrderField, descending: bool, sqlite: bool) -> Keyset {
     }
 }
 
+/// What stands in the cursors of that list.
+#[must_use]
+pub fn order(field: OrderField, descending: bool) -> Order {
+    Order::new(field.name(), descending)
+}
+
 /// The key of a row in a list sorted by `field`.
 #[must_use]
 pub fn key(field: OrderField, row: &Reservation) -> Key {
@@ -111,36 +117,69 @@ pub async fn page(
 ) -> Result<(Page<Reservation>, i64), DbErr> {
     let mut bind = Bind::new(db.backend());
     let keyset = keyset(order.0, order.1, bind.is_sqlite());
-    let condition = filter.to_sql(&mut bind);
-    let page = keyset.page_sql("SELECT * FROM reservations", &condition, request, &mut bind);
+    let page = page_sql(filter, order.0, &keyset, request, &mut bind);
     // The outer sort is of one page; a join alone promises no order.
     let sql = format!(
         "SELECT head.seq AS stream_head, page.* FROM (SELECT {HEAD_SQL} AS seq) AS head \
          LEFT JOIN ({page}) AS page ON TRUE {}",
         keyset.order_sql(request.backward)
     );
-    let rows = db::query_all(db.pool(), sql, bind.into_values()).await?;
-    let head = rows.first().map_or(Ok(0), |row| row.try_get("", "stream_head"))?;
+    let rows = if filter.search.is_some() && db.backend() == DbBackend::Postgres {
+        planned_anew(db, sql, bind).await?
+    } else {
+        db::query_all(db.pool(), sql, bind.into_values()).await?
+    };
+    let head = rows.first().map_or(Ok(0), |row| row.try_get_by_index(0))?;
     // Without a match the one row holds the head and nothing else.
-    let present = |row: &QueryResult| row.try_get::<Option<i32>>("", "id").is_ok_and(|id| id.is_some());
+    let present = |row: &QueryResult| row.try_get_by_index::<Option<i32>>(1).is_ok_and(|id| id.is_some());
     let rows: Vec<_> = rows.iter().filter(|row| present(row)).collect();
     let page = request.cut(rows);
-    Ok((Page { rows: readable(page.rows)?, has_more: page.has_more }, head))
+    Ok((Page { rows: readable(page.rows, 1)?, has_more: page.has_more }, head))
 }
 
-/// Whether anything lies beyond `key` in the direction given.
+/// The rows of a page and one more, in the direction of reading.
+fn page_sql(
+    filter: &ReservationFilter,
+    field: OrderField,
+    keyset: &Keyset,
+    request: &PageRequest,
+    bind: &mut Bind,
+) -> String {
+    let pieces = if field == OrderField::CheckIn { filter.pieces(bind) } else { None };
+    let Some(pieces) = pieces else {
+        let condition = filter.to_sql(bind);
+        return keyset.page_sql(&select(), &condition, request, bind);
+    };
+    // Each piece gives a page, and the page of all is among them.
+    let one = keyset.page_sql(&select(), &pieces.condition, request, bind);
+    let limit = bind.push(i64::from(request.limit) + 1);
+    format!(
+        "SELECT one.* FROM {} CROSS JOIN LATERAL ({one}) AS one {} LIMIT {limit}",
+        pieces.source,
+        keyset.order_sql(request.backward)
+    )
+}
+
+/// Runs a search with a plan for its text: the best way to a rare text is through the index, and to a common
+/// one in the order of the list. A prepared statement would settle for one of them.
+async fn planned_anew(db: &Db, sql: String, bind: Bind) -> Result<Vec<QueryResult>, DbErr> {
+    let tx = db.pool().begin().await?;
+    tx.execute_unprepared("SET LOCAL plan_cache_mode = force_custom_plan").await?;
+    let rows = db::query_all(&tx, sql, bind.into_values()).await?;
+    tx.commit().await?;
+    Ok(rows)
+}
+
+/// Whether anything lies beyond `key` in the direction given; without a key, whether there is anything.
 pub async fn exists_beyond(
     db: &Db,
     filter: &ReservationFilter,
     order: (OrderField, bool),
-    key: &Key,
+    key: Option<&Key>,
     backward: bool,
 ) -> Result<bool, DbErr> {
-    let mut bind = Bind::new(db.backend());
-    let keyset = keyset(order.0, order.1, bind.is_sqlite());
-    let condition = filter.to_sql(&mut bind);
-    let sql = keyset.exists_sql("reservations", &condition, key, backward, &mut bind);
-    Ok(db::query_one(db.pool(), sql, bind.into_values()).await?.is_some())
+    let (after, before) = if backward { (None, key.cloned()) } else { (key.cloned(), None) };
+    Ok(page(db, filter, order, &PageRequest { limit: 0, backward, after, before }).await?.0.has_more)
 }
 
 /// How many rows match.
@@ -163,7 +202,8 @@ pub async fn latest(
     let newest = OrderField::UpdatedAt.expression(bind.is_sqlite());
     let (limit, offset) = (bind.push(limit), bind.push(offset));
     let sql = format!(
-        "SELECT * FROM reservations WHERE {condition} ORDER BY {newest} DESC, id DESC LIMIT {limit} OFFSET {offset}"
+        "{} WHERE {condition} ORDER BY {newest} DESC, id DESC LIMIT {limit} OFFSET {offset}",
+        select()
     );
     reservations(db.pool(), sql, bind).await
 }
@@ -205,7 +245,7 @@ async fn rows_where(
     for chunk in values.chunks(CHUNK) {
         let mut bind = Bind::new(conn.get_database_backend());
         let any = bind.any_of(column, chunk.iter().copied());
-        let sql = format!("SELECT * FROM reservations WHERE {any} {and} ORDER BY id");
+        let sql = format!("{} WHERE {any} {and} ORDER BY id", select());
         rows.extend(reservations(conn, sql, bind).await?);
     }
     Ok(rows)
@@ -303,19 +343,50 @@ async fn reservations(
     sql: String,
     bind: Bind,
 ) -> Result<Vec<Reservation>, DbErr> {
-    readable(&db::query_all(conn, sql, bind.into_values()).await?)
+    readable(&db::query_all(conn, sql, bind.into_values()).await?, 0)
+}
+
+/// Whole rows: others may have made the table with its columns in another order.
+fn select() -> String {
+    format!("SELECT {COLUMNS} FROM reservations")
 }
 
 /// The rows with a status of the contract. One that others wrote with another status is left out, and
 /// logged: it must not keep the rest from being read, and the next event about it puts it right.
-fn readable<'r>(rows: impl IntoIterator<Item = &'r QueryResult>) -> Result<Vec<Reservation>, DbErr> {
+fn readable<'r>(
+    rows: impl IntoIterator<Item = &'r QueryResult>,
+    first: usize,
+) -> Result<Vec<Reservation>, DbErr> {
     let mut readable = Vec::new();
     for row in rows {
-        let row = reservation::Model::from_query_result(row, "")?;
-        match Reservation::try_from(row) {
+        match Reservation::try_from(model(row, first)?) {
             Ok(row) => readable.push(row),
             Err(error) => tracing::warn!(%error, "a row is left out"),
         }
     }
     Ok(readable)
+}
+
+/// A row of which [`COLUMNS`] begin at `first`: by place, so that no names are looked up in each row.
+fn model(row: &QueryResult, first: usize) -> Result<reservation::Model, DbErr> {
+    Ok(reservation::Model {
+        id: row.try_get_by_index(first)?,
+        reservation_id: row.try_get_by_index(first + 1)?,
+        property_id: row.try_get_by_index(first + 2)?,
+        guest_id: row.try_get_by_index(first + 3)?,
+        status: row.try_get_by_index(first + 4)?,
+        check_in: row.try_get_by_index(first + 5)?,
+        check_out: row.try_get_by_index(first + 6)?,
+        num_guests: row.try_get_by_index(first + 7)?,
+        total_amount: row.try_get_by_index(first + 8)?,
+        currency: row.try_get_by_index(first + 9)?,
+        guest_first_name: row.try_get_by_index(first + 10)?,
+        guest_last_name: row.try_get_by_index(first + 11)?,
+        guest_email: row.try_get_by_index(first + 12)?,
+        guest_phone: row.try_get_by_index(first + 13)?,
+        webhook_id: row.try_get_by_index(first + 14)?,
+        event_timestamp: row.try_get_by_index(first + 15)?,
+        created_at: row.try_get_by_index(first + 16)?,
+        updated_at: row.try_get_by_index(first + 17)?,
+    })
 }

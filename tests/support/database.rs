@@ -33,6 +33,20 @@ impl TestDb {
         Self { url: format!("{base}/{name}"), folder: tempfile::tempdir().unwrap() }
     }
 
+    /// The same, for a user who may make tables and no extensions.
+    pub async fn postgres_without_extensions() -> Self {
+        let db = Self::postgres().await;
+        let (user, admin) = (
+            format!("u{}", uuid::Uuid::new_v4().simple()),
+            sea_orm::Database::connect(&db.url).await.unwrap(),
+        );
+        let sql = format!("CREATE ROLE {user} LOGIN; GRANT ALL ON SCHEMA public TO {user}");
+        admin.execute_unprepared(&sql).await.unwrap();
+        admin.close().await.unwrap();
+        let (_, host) = db.url.split_once('@').unwrap();
+        Self { url: format!("postgres://{user}@{host}"), ..db }
+    }
+
     /// The same, reached through a proxy that can be cut.
     pub async fn postgres_behind_proxy() -> (Self, Proxy) {
         Self::postgres().await.behind_proxy()
