@@ -183,7 +183,7 @@ pub fn bad_input(message: impl Into<String>) -> Error {
 
 /// A cursor that names no place in the list it was given to; the message names the argument.
 pub fn bad_position(message: impl Into<String>) -> Error {
-    with_code(message, "CURSOR_INVALID")
+    with_code(message, Code::CursorInvalid)
 }
 
 /// A filter that can't be used, as the argument `filter`.
