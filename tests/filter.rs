@@ -7,6 +7,7 @@ use std::{
 };
 
 use besty::{
+    feed::Feed,
     keyset::PageRequest,
     reservations::{ReservationFilter, Status, filter::DateRange, store},
 };
@@ -110,6 +111,8 @@ fn filter() -> impl Strategy<Value = ReservationFilter> {
 async fn a_filter_means_the_same_in_sql_and_in_memory(db: TestDb) {
     let pool = db.connect().await;
     migration::Migrator::up(pool.pool(), None).await.unwrap();
+    // A page comes with the position of the log.
+    Feed::open(pool.clone(), 1).await.unwrap();
     let (conn, matched) = (pool.pool(), RefCell::new(BTreeMap::<bool, usize>::new()));
     let compare = async |rows: &BTreeMap<String, reservation::Model>, filters: &[ReservationFilter]| {
         reservation::Entity::delete_many().exec(conn).await.unwrap();

@@ -131,6 +131,15 @@ impl TestApp {
     pub async fn apply(&self, event: &Value) {
         let (status, body) = self.webhook(event).await;
         assert_eq!((status, body["result"].as_str()), (200, Some("applied")), "{body}");
+        // A watcher begins at what the hub has read: from here on, that is this event or a later one.
+        let hub = self.running.hub();
+        let head = hub.feed().head().await.unwrap();
+        within("the hub to read the event", async {
+            while hub.head() < head {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        })
+        .await;
     }
 
     /// What `/metrics` says of this one.
