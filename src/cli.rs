@@ -145,6 +145,7 @@ fn greet(running: &Running) {
     let base = format!("http://{}", reachable(running.addr()));
     println!(
         "Besty is running with made-up bookings. Nothing is kept, nobody is written to.\n\n  \
+         Dashboard    {base}/\n  \
          Playground   {base}/playground\n  \
          Rows         curl '{base}/api/reservations?limit=3'\n  \
          Live         curl -N {base}/api/events\n  \

@@ -2,16 +2,16 @@
 //!
 //! Guarantees: a page takes everything it needs from this server and runs no script but its own
 //! (Content-Security-Policy); a page is asked for anew each time, while its assets, whose names carry a hash
-//! of their content, may be kept for good; a binary built without Node says so on the page, and works in all
-//! else.
+//! of their content, may be kept for good, and go out compressed to whoever takes that; a binary built without
+//! Node says so on the page, and works in all else.
 
 use std::borrow::Cow;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::Embed;
 
@@ -20,9 +20,15 @@ use rust_embed::Embed;
 #[allow_missing = true]
 struct Dist;
 
-/// `unsafe-inline` is for styles only: Monaco and GraphiQL set them as they lay themselves out. `data:` is
-/// for their fonts and icons, which come inside the style sheet. `'self'` covers WebSockets to this host too.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; \
+/// What the dashboard may do: it has its own scripts and styles, and talks to this server. `'self'` covers
+/// WebSockets to this host too.
+const STRICT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     img-src 'self' data:; font-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
+/// What GraphiQL may do. `unsafe-inline` is for styles only: Monaco and GraphiQL set them as they lay
+/// themselves out. `data:` is for their fonts and icons, which come inside the style sheet.
+const EDITOR_POLICY: &str = "default-src 'self'; script-src 'self'; \
      style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; connect-src 'self'; \
      img-src 'self' data:; font-src 'self' data:; \
      object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -30,6 +36,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; \
 const REVALIDATE: &str = "no-cache";
 const KEEP_FOR_GOOD: &str = "public, max-age=31536000, immutable";
 const NOSNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+
+/// How an asset may be compressed, best first: its name in HTTP, and what the compressed file's name ends with.
+const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
 /// Answered in place of a page that is not in the binary.
 const NOT_BUILT: &str = r#"<!doctype html>
@@ -44,7 +53,7 @@ const NOT_BUILT: &str = r#"<!doctype html>
     </style>
   </head>
   <body>
-    <h1>No playground in this binary</h1>
+    <h1>No web pages in this binary</h1>
     <p>
       It was built without its web pages. To have them, run <code>make playground</code> (it needs Node.js)
       and build again.
@@ -54,53 +63,88 @@ const NOT_BUILT: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// `/` and everything below `/playground`.
+/// The dashboard's pages, and everything below `/playground`.
 pub(crate) fn routes<S>() -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     Router::new()
-        .route("/", get(home))
+        .route("/", get(dashboard))
+        .route("/broadcasts", get(dashboard))
+        .route("/broadcasts/{id}", get(dashboard))
+        .route("/operations", get(dashboard))
         .route("/playground", get(playground))
         .route("/playground/", get(playground))
         .route("/playground/{*path}", get(asset))
 }
 
-/// Until there is a dashboard, the playground is the first page to see.
-async fn home() -> Redirect {
-    Redirect::temporary("/playground")
+/// One page for all of its addresses: it looks at them itself.
+async fn dashboard() -> Response {
+    page(Dist::get("dashboard.html").map(|file| file.data), STRICT_POLICY)
 }
 
 async fn playground() -> Response {
-    page(Dist::get("playground.html").map(|file| file.data))
+    page(Dist::get("playground.html").map(|file| file.data), EDITOR_POLICY)
 }
 
-async fn asset(Path(path): Path<String>) -> Response {
-    match Dist::get(&path).filter(|_| is_asset(&path)) {
-        Some(file) => immutable(file.metadata.mimetype(), file.data),
-        None => StatusCode::NOT_FOUND.into_response(),
+async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let Some(file) = Dist::get(&path).filter(|_| is_asset(&path)) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let content_type = file.metadata.mimetype();
+    let compressed =
+        ENCODINGS.iter().filter(|(encoding, _)| takes(&headers, encoding)).find_map(|&(encoding, ending)| {
+            let file = Dist::get(&format!("{path}{ending}"))?;
+            Some((encoding, file.data))
+        });
+    match compressed {
+        Some((encoding, data)) => {
+            let mut response = immutable(content_type, data);
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+            response
+        }
+        None => immutable(content_type, file.data),
     }
+}
+
+/// Whether `Accept-Encoding` names the encoding, and not with a weight of nothing.
+fn takes(headers: &HeaderMap, encoding: &str) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| {
+        let (name, parameters) = one.split_once(';').unwrap_or((one, ""));
+        let weight =
+            parameters.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
+        name.trim().eq_ignore_ascii_case(encoding) && weight.is_none_or(|weight| weight > 0.0)
+    })
 }
 
 /// One plain name under `assets/`. The pages have addresses of their own, and headers that belong to them; a
 /// debug build reads from the disk, where `assets/../` would lead to them.
 fn is_asset(path: &str) -> bool {
-    path.strip_prefix("assets/").is_some_and(|name| !name.contains(['/', '\\']))
+    let is_compressed = ENCODINGS.iter().any(|(_, ending)| path.ends_with(ending));
+    path.strip_prefix("assets/").is_some_and(|name| !name.contains(['/', '\\'])) && !is_compressed
 }
 
-fn page(html: Option<Cow<'static, [u8]>>) -> Response {
+fn page(html: Option<Cow<'static, [u8]>>, policy: &'static str) -> Response {
+    // What stands in for a page has its style in itself.
+    let (html, policy) =
+        html.map_or((Cow::Borrowed(NOT_BUILT.as_bytes()), EDITOR_POLICY), |html| (html, policy));
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, REVALIDATE),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::CONTENT_SECURITY_POLICY, policy),
         NOSNIFF,
     ];
-    let html = html.unwrap_or(Cow::Borrowed(NOT_BUILT.as_bytes()));
     (headers, Body::from(html)).into_response()
 }
 
 fn immutable(content_type: &str, data: Cow<'static, [u8]>) -> Response {
-    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, KEEP_FOR_GOOD), NOSNIFF];
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, KEEP_FOR_GOOD),
+        (header::VARY, "accept-encoding"),
+        NOSNIFF,
+    ];
     (headers, Body::from(data)).into_response()
 }
 
@@ -118,7 +162,11 @@ mod tests {
     }
 
     async fn asset_at(path: &str) -> Response {
-        asset(Path(path.to_owned())).await
+        asset(Path(path.to_owned()), HeaderMap::new()).await
+    }
+
+    fn accepting(encodings: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(encodings))])
     }
 
     #[test]
@@ -127,26 +175,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn home_redirects_to_the_playground() {
-        let response = home().await.into_response();
-        assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
-        assert_eq!(header_of(&response, &header::LOCATION), "/playground");
-    }
-
-    #[tokio::test]
     async fn a_page_is_html_that_is_asked_for_anew_and_runs_no_foreign_script() {
-        let response = page(Some(Cow::Borrowed(b"<p>built</p>")));
+        let response = page(Some(Cow::Borrowed(b"<p>built</p>")), STRICT_POLICY);
         assert_eq!(header_of(&response, &header::CONTENT_TYPE), "text/html; charset=utf-8");
         assert_eq!(header_of(&response, &header::CACHE_CONTROL), "no-cache");
         assert_eq!(header_of(&response, &header::X_CONTENT_TYPE_OPTIONS), "nosniff");
         let policy = header_of(&response, &header::CONTENT_SECURITY_POLICY);
-        assert!(policy.contains("script-src 'self';"), "{policy}");
+        assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{policy}");
         assert_eq!(text_of(response).await, "<p>built</p>");
     }
 
     #[tokio::test]
     async fn without_a_page_the_answer_says_how_to_get_one() {
-        let response = page(None);
+        let response = page(None, STRICT_POLICY);
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(header_of(&response, &header::CACHE_CONTROL), "no-cache");
         let text = text_of(response).await;
@@ -170,10 +211,44 @@ mod tests {
 
     #[tokio::test]
     async fn every_embedded_asset_is_served_with_its_type() {
-        for path in Dist::iter().filter(|path| path.starts_with("assets/")) {
+        for path in Dist::iter().filter(|path| is_asset(path)) {
             let response = asset_at(&path).await;
             assert_eq!(response.status(), StatusCode::OK, "{path}");
             assert_ne!(header_of(&response, &header::CONTENT_TYPE), "application/octet-stream", "{path}");
+        }
+    }
+
+    #[test]
+    fn an_encoding_is_taken_when_it_is_named_with_a_weight() {
+        for (header, br, gzip) in [
+            ("gzip, deflate, br, zstd", true, true),
+            ("gzip", false, true),
+            ("GZIP;q=0.5, br;q=0", false, true),
+            ("identity, brotli, *", false, false),
+            ("", false, false),
+        ] {
+            let headers = accepting(header);
+            assert_eq!((takes(&headers, "br"), takes(&headers, "gzip")), (br, gzip), "{header}");
+        }
+        assert!(!takes(&HeaderMap::new(), "gzip"));
+    }
+
+    #[tokio::test]
+    async fn an_asset_goes_out_compressed_and_is_the_same_file() {
+        for path in Dist::iter().filter(|path| path.ends_with(".gz")) {
+            let path = path.trim_end_matches(".gz");
+            let plain = asset_at(path).await;
+            assert_eq!(header_of(&plain, &header::CONTENT_ENCODING), "");
+            assert_eq!(header_of(&plain, &header::VARY), "accept-encoding");
+            for (accepted, encoding) in [("gzip", "gzip"), ("gzip, br", "br")] {
+                let response = asset(Path(path.to_owned()), accepting(accepted)).await;
+                assert_eq!(header_of(&response, &header::CONTENT_ENCODING), encoding, "{path}");
+                assert_eq!(
+                    header_of(&response, &header::CONTENT_TYPE),
+                    header_of(&plain, &header::CONTENT_TYPE),
+                    "{path}"
+                );
+            }
         }
     }
 }
