@@ -12,7 +12,7 @@ export default defineConfig({
     target: "es2022",
     rolldownOptions: {
       // One entry a page; each becomes dist/<name>.html.
-      input: ["playground.html"],
+      input: ["dashboard.html", "playground.html"],
       // GraphiQL's "use no memo" speaks to React's compiler, which has already run over it.
       checks: { moduleLevelDirective: false },
     },

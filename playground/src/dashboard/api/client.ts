@@ -1,0 +1,69 @@
+/**
+ * The one GraphQL client of the page: queries and mutations by POST, subscriptions over `graphql-transport-ws`.
+ *
+ * A lost connection is taken up again for as long as the page is open, and every subscription with an `$after` goes
+ * on where it broke off (../../resume.ts). There is no cache: what is shown was either just read or just sent.
+ */
+import { createClient as createWebSocketClient } from "graphql-ws";
+import { Client, fetchExchange, subscriptionExchange } from "urql";
+import { resuming } from "../../resume";
+import { ConnectionStore } from "./connection";
+
+/** The longest pause between two attempts to connect, in milliseconds. */
+const LONGEST_PAUSE = 3_000;
+/** How long the server may be silent before the connection counts as lost, in milliseconds. */
+const SILENCE = 10_000;
+const ANSWER = 5_000;
+
+export const connection = new ConnectionStore();
+
+const http = new URL("/graphql", window.location.href);
+const webSocket = new URL(http);
+webSocket.protocol = http.protocol === "https:" ? "wss:" : "ws:";
+
+let silence: ReturnType<typeof setTimeout> | undefined;
+
+const live = createWebSocketClient({
+  url: webSocket.href,
+  // Open while the page is, watching or not: its state is shown.
+  lazy: false,
+  retryAttempts: Number.POSITIVE_INFINITY,
+  // Also when a connection is refused, while the server is away.
+  shouldRetry: () => true,
+  retryWait: (retries) => {
+    const pause = Math.min(LONGEST_PAUSE, 200 * 2 ** retries);
+    return new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random() / 2)));
+  },
+  keepAlive: SILENCE,
+  on: {
+    connected: () => connection.connected(),
+    closed: () => connection.closed(),
+    // A network that is gone closes nothing: ask, and give up on it when no answer comes.
+    ping: (received) => {
+      if (!received) {
+        silence = setTimeout(() => live.terminate(), ANSWER);
+      }
+    },
+    pong: (received) => {
+      if (received) {
+        clearTimeout(silence);
+      }
+    },
+  },
+});
+const subscribe = resuming(live.subscribe);
+
+export const client = new Client({
+  url: http.href,
+  preferGetMethod: false,
+  exchanges: [
+    fetchExchange,
+    subscriptionExchange({
+      forwardSubscription: (request) => ({
+        subscribe: (sink) => ({
+          unsubscribe: subscribe({ query: request.query ?? "", variables: request.variables }, sink as never),
+        }),
+      }),
+    }),
+  ],
+});

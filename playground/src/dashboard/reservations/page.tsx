@@ -1,0 +1,123 @@
+/** Reservations: figures on top, filters, and the live table; one reservation in a drawer. The address holds it all. */
+import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { useClient } from "urql";
+import { Link, useSearchParams } from "wouter";
+import { connection } from "../api/client";
+import { number, several, time } from "../ui/format";
+import { Icon } from "../ui/icon";
+import { Problem } from "../ui/states";
+import { FilterBar } from "./filter-bar";
+import { Figures, useFigures } from "./figures";
+import { type Filters, isEmpty, readFilters, readSort, type Sort, sortable, toFilter, writeFilters, writeSort } from "./filters";
+import { LiveReservations, type Snapshot } from "./live";
+import { ReservationDrawer } from "./drawer";
+import { ReservationTable } from "./table";
+
+export function ReservationsPage() {
+  const [address, setAddress] = useSearchParams();
+  const text = writeFilters(new URLSearchParams(), readFilters(address)).toString();
+  const filters = useMemo(() => readFilters(new URLSearchParams(text)), [text]);
+  const { column, descending } = readSort(address);
+  const sort = useMemo(() => ({ column, descending }), [column, descending]);
+  const { live, snapshot } = useLive(filters, sort);
+  const figures = useFigures(filters, snapshot.changes);
+  const open = address.get("reservation");
+
+  const setFilters = useCallback(
+    (changed: Filters) => setAddress((before) => writeFilters(before, changed), { replace: true }),
+    [setAddress],
+  );
+  const setSort = useCallback(
+    (changed: Sort) => setAddress((before) => writeSort(before, changed), { replace: true }),
+    [setAddress],
+  );
+  const show = useCallback(
+    (reservationId: string | null) =>
+      setAddress((before) => {
+        const after = new URLSearchParams(before);
+        if (reservationId) {
+          after.set("reservation", reservationId);
+        } else {
+          after.delete("reservation");
+        }
+        return after;
+      }),
+    [setAddress],
+  );
+
+  return (
+    <div className="page page-fill">
+      <div className="page-head">
+        <h1>Reservations</h1>
+        <Link className="button button-primary" href={`/broadcasts/new${text && `?${text}`}`}>
+          <Icon name="message" />
+          {figures.stats ? `Message ${several(figures.stats.guestCount, "guest")}` : "Message guests"}
+        </Link>
+      </div>
+      <Figures {...figures} onDay={(day) => setFilters({ ...filters, from: day, to: day })} />
+      <FilterBar filters={filters} onChange={setFilters} />
+      <Standing snapshot={snapshot} />
+      {snapshot.phase === "failed" && <Problem onRetry={live.again}>{snapshot.problem} Trying again.</Problem>}
+      <ReservationTable
+        snapshot={snapshot}
+        live={live}
+        sort={sort}
+        onSort={setSort}
+        onOpen={show}
+        isFiltered={!isEmpty(filters)}
+        onClear={() => setFilters(readFilters(new URLSearchParams()))}
+      />
+      <p className="foot" aria-live="off">
+        <span data-testid="total">{several(snapshot.total, "reservation")}</span>
+        {snapshot.hasMore && <span>{number(snapshot.entries.length)} loaded, more as you scroll</span>}
+      </p>
+      {open && <ReservationDrawer reservationId={open} version={snapshot.changes} onClose={() => show(null)} />}
+    </div>
+  );
+}
+
+function useLive(filters: Filters, sort: Sort): { live: LiveReservations; snapshot: Snapshot } {
+  const client = useClient();
+  const live = useMemo(() => new LiveReservations(client, connection), [client]);
+  useEffect(
+    () =>
+      live.open(toFilter(filters), {
+        field: sortable[sort.column],
+        direction: sort.descending ? "DESC" : "ASC",
+      }),
+    [live, filters, sort],
+  );
+  return { live, snapshot: useSyncExternalStore(live.subscribe, live.get) };
+}
+
+const TOLD_FOR = 10_000;
+
+/** Says when the list is not live, and when it is again. */
+function Standing({ snapshot: { caughtUp } }: { snapshot: Snapshot }) {
+  const now = useSyncExternalStore(connection.subscribe, connection.get);
+  const [told, setTold] = useState(0);
+  const at = caughtUp?.at;
+  useEffect(() => {
+    if (at) {
+      const timer = setTimeout(() => setTold(at), TOLD_FOR);
+      return () => clearTimeout(timer);
+    }
+  }, [at]);
+  return (
+    <div role="status" aria-label="Standing">
+      {now.state === "lost" ? (
+        <p className="notice notice-warn">
+          Connection lost. This is the state of {time(now.since)}; it goes on by itself as soon as the server is back.
+        </p>
+      ) : (
+        caughtUp &&
+        caughtUp.at !== told && (
+          <p className="notice notice-good">
+            Back since {time(caughtUp.at)}, resumed where it broke off:{" "}
+            {caughtUp.changes === 0 ? "nothing had changed" : `caught up with ${several(caughtUp.changes, "change")}`}.
+          </p>
+        )
+      )}
+    </div>
+  );
+}

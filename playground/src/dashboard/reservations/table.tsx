@@ -1,0 +1,278 @@
+/**
+ * The live table. TanStack Virtual says which rows are seen, TanStack Table makes cells of those and of no others: so
+ * a change costs the same with a hundred rows and with a hundred thousand.
+ *
+ * Rows that come in above what is being read do not push it away. By keyboard: arrows, Page Up and Down, Home and End
+ * choose a row, Enter opens it.
+ */
+import { type SortingState, type Updater, useTable } from "@tanstack/react-table";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type KeyboardEvent, memo, type ReactNode, type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { Button } from "../ui/controls";
+import { Icon } from "../ui/icon";
+import { Empty, Loading } from "../ui/states";
+import { useMedia } from "../ui/use-media";
+import { columns, features, narrowColumns } from "./columns";
+import type { Sort, SortColumn } from "./filters";
+import type { Entry } from "./list";
+import type { LiveReservations, Snapshot } from "./live";
+
+const ROW = 36;
+const NARROW_ROW = 60;
+/** The next page is asked for when so few rows are left below. */
+const AHEAD = 150;
+const FLASH = 2_000;
+
+interface Props {
+  snapshot: Snapshot;
+  live: LiveReservations;
+  sort: Sort;
+  onSort: (sort: Sort) => void;
+  onOpen: (reservationId: string) => void;
+  isFiltered: boolean;
+  onClear: () => void;
+}
+
+export function ReservationTable({ snapshot, live, sort, onSort, onOpen, isFiltered, onClear }: Props) {
+  const { entries, hasMore } = snapshot;
+  const isNarrow = useMedia("(max-width: 760px)");
+  const height = isNarrow ? NARROW_ROW : ROW;
+  const scroller = useRef<HTMLDivElement>(null);
+  const virtualizer = useVirtualizer({
+    count: entries.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => height,
+    overscan: 12,
+  });
+  useLayoutEffect(() => virtualizer.measure(), [virtualizer, height]);
+  const items = virtualizer.getVirtualItems();
+  const first = items[0]?.index ?? 0;
+  const last = items.at(-1)?.index ?? -1;
+  const seen = entries.slice(first, last + 1);
+
+  const sorting = useMemo<SortingState>(() => [{ id: sort.column, desc: sort.descending }], [sort]);
+  const onSortingChange = useCallback(
+    (updater: Updater<SortingState>) => {
+      const [to] = typeof updater === "function" ? updater(sorting) : updater;
+      onSort(to ? { column: to.id as SortColumn, descending: to.desc } : { column: "updatedAt", descending: true });
+    },
+    [sorting, onSort],
+  );
+  const columnVisibility = useMemo(() => visibility(isNarrow), [isNarrow]);
+  const table = useTable({
+    features,
+    columns,
+    data: seen,
+    getRowId: (entry) => entry.booking.id,
+    state: { sorting, columnVisibility },
+    onSortingChange,
+    manualSorting: true,
+    enableSortingRemoval: false,
+  });
+
+  useHeldPlace(scroller, snapshot, height);
+  useEffect(() => {
+    if (hasMore && last >= entries.length - AHEAD) {
+      live.more();
+    } else if (first === 0) {
+      live.atTop();
+    }
+  }, [snapshot, live, hasMore, last, first, entries.length]);
+
+  const [active, setActive] = useState<string | null>(null);
+  const onKeyDown = useKeys(snapshot, active, setActive, onOpen, (to) => virtualizer.scrollToIndex(to));
+  const activeIsSeen = seen.some((entry) => entry.booking.id === active);
+
+  if (entries.length === 0 && snapshot.phase !== "ready") {
+    return <Loading lines={10} />;
+  }
+  if (entries.length === 0) {
+    return (
+      <Empty title={isFiltered ? "No reservation matches." : "No reservations yet."}>
+        {isFiltered ? (
+          <Button onPress={onClear}>Clear the filters</Button>
+        ) : (
+          <p>They appear here by themselves when the booking source sends its first webhook.</p>
+        )}
+      </Empty>
+    );
+  }
+  return (
+    <div
+      ref={scroller}
+      className="grid"
+      role="grid"
+      tabIndex={0}
+      aria-label="Reservations"
+      aria-rowcount={snapshot.total + 1}
+      aria-busy={snapshot.phase === "loading"}
+      aria-activedescendant={activeIsSeen && active ? `row-${active}` : undefined}
+      onKeyDown={onKeyDown}
+    >
+      <div className="grid-head" role="rowgroup">
+        {table.getHeaderGroups().map((group) => (
+          <div key={group.id} className="grid-row" role="row" aria-rowindex={1}>
+            {group.headers.map((header) => {
+              const sorted = header.column.getIsSorted();
+              return (
+                <div
+                  key={header.id}
+                  role="columnheader"
+                  className={`cell cell-${header.column.id}`}
+                  aria-sort={sorted === "asc" ? "ascending" : sorted === "desc" ? "descending" : undefined}
+                >
+                  {header.column.getCanSort() ? (
+                    <button type="button" className="sort" onClick={header.column.getToggleSortingHandler()}>
+                      <table.FlexRender header={header} />
+                      {sorted && <Icon name={sorted === "asc" ? "up" : "down"} />}
+                    </button>
+                  ) : (
+                    <table.FlexRender header={header} />
+                  )}
+                </div>
+              );
+            })}
+          </div>
+        ))}
+      </div>
+      <div role="rowgroup" className="grid-body" style={{ height: virtualizer.getTotalSize() }}>
+        {table.getRowModel().rows.map((row, at) => {
+          const entry = row.original;
+          return (
+            <div
+              key={row.id}
+              id={`row-${row.id}`}
+              role="row"
+              aria-rowindex={first + at + 2}
+              aria-selected={row.id === active}
+              className="grid-row grid-line"
+              data-flash={flashOf(entry)}
+              data-status={entry.booking.status}
+              style={{ transform: `translateY(${(first + at) * height}px)`, height }}
+              onClick={() => {
+                setActive(row.id);
+                onOpen(entry.booking.reservationId);
+              }}
+            >
+              <Cells entry={entry} isNarrow={isNarrow}>
+                {() =>
+                  row.getVisibleCells().map((cell) => (
+                    <div key={cell.id} role="gridcell" className={`cell cell-${cell.column.id}`}>
+                      <table.FlexRender cell={cell} />
+                    </div>
+                  ))
+                }
+              </Cells>
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+interface CellsProps {
+  entry: Entry;
+  isNarrow: boolean;
+  children: () => ReactNode;
+}
+
+/** Rendered anew only when the row is another object: see list.ts. */
+const Cells = memo(
+  ({ children }: CellsProps) => children(),
+  (before, after) => before.entry === after.entry && before.isNarrow === after.isNarrow,
+);
+
+function visibility(isNarrow: boolean): Record<string, boolean> {
+  return Object.fromEntries(columns.map(({ id }) => [id ?? "", !isNarrow || narrowColumns.has(id ?? "")]));
+}
+
+/** An animation starts anew under another name; two are enough, by turns. */
+function flashOf({ changedAt, entered }: Entry): string | undefined {
+  if (changedAt === null || Date.now() - changedAt > FLASH) {
+    return undefined;
+  }
+  const turn = Math.floor(changedAt / 50) % 2 === 0 ? "a" : "b";
+  return `${entered ? "new" : "changed"}-${turn}`;
+}
+
+/** Keeps what is being read where it is when rows come and go above it. At the very top, the newest is shown. */
+function useHeldPlace(scroller: RefObject<HTMLDivElement | null>, snapshot: Snapshot, height: number): void {
+  const held = useRef<Entry[]>([]);
+  const place = useRef(0);
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (!element) {
+      return;
+    }
+    const { list, entries } = snapshot;
+    if (element.scrollTop >= height) {
+      const firstSeen = Math.floor(element.scrollTop / height);
+      const at = held.current.findIndex((entry) => list.get(entry.booking.id) === entry);
+      const entry = held.current[at];
+      if (entry) {
+        const moved = list.indexOf(entry.booking.id) - (place.current + at);
+        if (moved !== 0) {
+          element.scrollTop += moved * height;
+        }
+        hold(firstSeen + moved);
+        return;
+      }
+      hold(firstSeen);
+    } else {
+      held.current = [];
+    }
+    function hold(from: number) {
+      place.current = from;
+      held.current = entries.slice(from, from + 20);
+    }
+  }, [scroller, snapshot, height]);
+  useEffect(() => {
+    const element = scroller.current;
+    const onScroll = () => {
+      if (element) {
+        place.current = Math.floor(element.scrollTop / height);
+        held.current = snapshot.entries.slice(place.current, place.current + 20);
+      }
+    };
+    element?.addEventListener("scroll", onScroll, { passive: true });
+    return () => element?.removeEventListener("scroll", onScroll);
+  }, [scroller, snapshot, height]);
+}
+
+function useKeys(
+  { entries, list }: Snapshot,
+  active: string | null,
+  setActive: (id: string) => void,
+  onOpen: (reservationId: string) => void,
+  scrollTo: (index: number) => void,
+) {
+  return (event: KeyboardEvent<HTMLDivElement>) => {
+    if (event.target !== event.currentTarget) {
+      return;
+    }
+    const at = active === null ? -1 : list.indexOf(active);
+    const page = Math.max(1, Math.floor(event.currentTarget.clientHeight / ROW) - 2);
+    const steps: Record<string, number> = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      PageDown: at + page,
+      PageUp: at - page,
+      Home: 0,
+      End: entries.length - 1,
+    };
+    const step = steps[event.key];
+    if (step !== undefined) {
+      event.preventDefault();
+      const to = Math.min(entries.length - 1, Math.max(0, step));
+      const entry = entries[to];
+      if (entry) {
+        setActive(entry.booking.id);
+        scrollTo(to);
+      }
+    } else if (event.key === "Enter" && entries[at]) {
+      event.preventDefault();
+      onOpen(entries[at].booking.reservationId);
+    }
+  };
+}
