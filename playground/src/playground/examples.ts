@@ -1,5 +1,6 @@
 /** What a tab is opened with; `variables` is JSON. */
 interface Example {
+  name: string;
   query: string;
   variables?: string;
 }
@@ -99,11 +100,96 @@ subscription BroadcastProgress($broadcastId: ID!) {
 }
 `;
 
-/** One tab for each thing people come here to try: list, follow, write to guests, watch it being sent. */
+const details = `# One reservation, with its guest and what happened to it.
+query Reservation($reservationId: String!) {
+  reservation(reservationId: $reservationId) {
+    status
+    checkIn
+    checkOut
+    nights
+    guest {
+      firstName
+      lastName
+      email
+      phone
+    }
+    history(first: 10) {
+      kind
+      changedFields
+      committedAt
+    }
+  }
+}
+`;
+
+const stats = `# Figures over a filtered set.
+query Stats($filter: ReservationFilter) {
+  reservationStats(filter: $filter) {
+    count
+    guestCount
+    byStatus {
+      status
+      count
+    }
+    totals {
+      total {
+        amount
+        currencyCode
+      }
+    }
+  }
+}
+`;
+
+const broadcasts = `# The last broadcasts, and who did not get them.
+query Broadcasts {
+  broadcasts(first: 5) {
+    nodes {
+      id
+      message
+      status
+      counts {
+        total
+        sent
+        failed
+      }
+      messages(first: 10, statuses: [FAILED, UNCERTAIN]) {
+        nodes {
+          guest {
+            guestId
+          }
+          attempts
+          lastError
+        }
+      }
+    }
+  }
+}
+`;
+
+const rejected = `# Webhooks that could not be applied, and why.
+query RejectedWebhooks {
+  rejectedWebhooks(first: 10) {
+    nodes {
+      id
+      receivedAt
+      reason
+      body
+    }
+  }
+}
+`;
+
+/** Each thing people come here to try; the first four are the tabs of a first visit: list, follow, write, watch. */
 export const examples: Example[] = [
-  { query: reservations },
-  { query: reservationChanged, variables: json({ filter: { statuses: ["CONFIRMED", "MODIFIED"] } }) },
+  { name: "Reservations", query: reservations },
   {
+    name: "Follow reservations",
+    query: reservationChanged,
+    variables: json({ filter: { statuses: ["CONFIRMED", "MODIFIED"] } }),
+  },
+  {
+    name: "Write to guests",
     query: broadcast,
     variables: json({
       input: {
@@ -113,7 +199,11 @@ export const examples: Example[] = [
       },
     }),
   },
-  { query: broadcastProgress, variables: json({ broadcastId: "" }) },
+  { name: "Follow a broadcast", query: broadcastProgress, variables: json({ broadcastId: "" }) },
+  { name: "One reservation", query: details, variables: json({ reservationId: "res_00001" }) },
+  { name: "Figures", query: stats, variables: json({ filter: {} }) },
+  { name: "Broadcasts", query: broadcasts },
+  { name: "Rejected webhooks", query: rejected },
 ];
 
 function json(value: unknown): string {

@@ -51,7 +51,7 @@ const live = createWebSocketClient({
     },
   },
 });
-const subscribe = resuming(live.subscribe);
+const { subscribe } = resuming(live);
 
 export const client = new Client({
   url: http.href,
