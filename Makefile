@@ -40,7 +40,7 @@ run: setup ## Try it: server, stand-in Guest API and a stream of bookings, nothi
 	cargo run --locked -- demo
 
 .PHONY: test
-test: setup setup-checks setup-calls playground clients ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
+test: setup setup-checks setup-calls setup-chromium playground clients ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	tests/with-postgres cargo test --locked --workspace
@@ -55,7 +55,7 @@ fuzz: setup-fuzz ## Fuzz the parser of webhooks for FUZZ_SECONDS (60)
 		-dict=event.dict -max_len=4096 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0
 
 .PHONY: prove
-prove: setup schemathesis ## What takes longer than a test may: kills, outages, loads, generated queries, each bounded
+prove: setup setup-chromium playground schemathesis ## What takes longer than a test may: kills, outages, loads, generated queries, each bounded
 	tests/with-postgres cargo test --locked --test prove -- --test-threads=1 --nocapture
 
 # In a folder of its own, which `cargo clean` takes with it.
@@ -101,13 +101,21 @@ $(installed): playground/package-lock.json
 	@touch $@
 
 # `npm run build` checks the types first.
-$(built): $(installed) $(shell find playground \( -name node_modules -o -name dist \) -prune -o -type f -print)
+$(built): $(installed) schema.graphql \
+		$(shell find playground \( -name node_modules -o -name dist -o -name generated \) -prune -o -type f -print)
 	cd playground && npm run build
 	@touch $@
 
 ifeq ($(wildcard playground/dist/*),)
 .PHONY: $(built)
 endif
+
+# The tests of the pages take them into target/screenshots.
+.PHONY: screenshots
+screenshots: setup setup-chromium playground ## Take the pictures of the pages in docs/screenshots anew
+	tests/with-postgres cargo test --locked --test it pages::on_sqlite
+	@mkdir -p docs/screenshots
+	cp target/screenshots/*.png docs/screenshots/
 
 # --- the tests of clients from npm -------------------------------------------------------------------------
 
@@ -183,3 +191,10 @@ setup-node:
 			if dpkg --compare-versions "$$offered" ge $(node_needed); then \
 				$(apt) nodejs && { command -v npm >/dev/null || $(apt) npm; }; fi; fi; \
 		{ $(has_node); } || { echo "Node $(node_needed) or newer is needed, with npm: https://nodejs.org" >&2; exit 1; }; fi
+
+# The browser tests drive it; nothing is downloaded by npm.
+.PHONY: setup-chromium
+setup-chromium: setup-node
+	@if [ ! -x "$${CHROMIUM:-/usr/bin/chromium}" ]; then \
+		if $(may_apt); then apt-get update -q && $(apt) chromium; \
+		else echo "Chromium is needed at /usr/bin/chromium, or where CHROMIUM says: install chromium" >&2; exit 1; fi; fi

@@ -24,9 +24,9 @@ mod kill;
 mod over_http;
 mod pace;
 mod paging;
+mod pages;
 mod reads;
 mod recent;
-
 mod registration;
 mod rejected;
 mod replicas;

@@ -1,0 +1,146 @@
+/** The page of reservations: live, filtered, and never behind. */
+import { Besty } from "./besty";
+import { expect, expectAccessible, test } from "./page";
+
+let besty: Besty;
+
+test.beforeAll(async () => {
+  besty = await Besty.start();
+});
+test.afterAll(() => besty.stop());
+
+test("before the first webhook, the page says what will come", async ({ page }) => {
+  await page.goto(`${besty.url}/?property=nobody`);
+  await expect(page.getByText("No reservation matches.")).toBeVisible();
+  await expectAccessible(page);
+});
+
+test("a webhook makes a row appear in under a second, without a reload", async ({ page }) => {
+  await besty.apply({ id: "quick_0", property: "quick" });
+  await page.goto(`${besty.url}/?property=quick`);
+  await expect(page.getByRole("row", { name: /quick_0/ })).toBeVisible();
+  await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Live");
+  for (let n = 1; n <= 5; n += 1) {
+    const began = Date.now();
+    await besty.apply({ id: `quick_${n}`, property: "quick" });
+    await page.getByRole("row", { name: new RegExp(`quick_${n}`) }).waitFor({ timeout: 1_000 });
+    expect(Date.now() - began).toBeLessThan(1_000);
+  }
+  await expect(page.getByTestId("total")).toHaveText("6 reservations");
+  // Most recently changed first.
+  await expect(page.locator(".grid-line").first()).toContainText("quick_5");
+});
+
+test("a filtered row leaves by itself when its status changes, and comes back", async ({ page }) => {
+  await besty.apply({ id: "leaves_1", property: "leaves" });
+  await besty.apply({ id: "leaves_2", property: "leaves" });
+  await page.goto(`${besty.url}/?property=leaves&status=CONFIRMED`);
+  const row = page.getByRole("row", { name: /leaves_1/ });
+  await expect(row).toBeVisible();
+  await besty.apply({ id: "leaves_1", property: "leaves", status: "cancelled" });
+  await expect(row).toHaveCount(0, { timeout: 1_000 });
+  await expect(page.getByTestId("total")).toHaveText("1 reservation");
+  await besty.apply({ id: "leaves_1", property: "leaves", status: "confirmed" });
+  await expect(row).toBeVisible({ timeout: 1_000 });
+  await expect(page.getByTestId("total")).toHaveText("2 reservations");
+});
+
+test.describe("the server away", () => {
+  // Chromium itself says that connections were refused, and queries too while nobody listens.
+  test.use({ expected: [/WebSocket connection to|ERR_CONNECTION_REFUSED/] });
+
+  test("restarted under an open page: it catches up and misses nothing", async ({ page }) => {
+    for (let n = 0; n < 5; n += 1) {
+      await besty.apply({ id: `away_${n}`, property: "away" });
+    }
+    await page.goto(`${besty.url}/?property=away`);
+    await expect(page.getByRole("row", { name: /away_4/ })).toBeVisible();
+    const rounds = 2;
+    for (let round = 0; round < rounds; round += 1) {
+      await besty.kill();
+      await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Reconnecting");
+      await expect(page.getByRole("status", { name: "Standing" })).toContainText("Connection lost");
+      await besty.restart();
+      // Some before the page is back, some after: it can't tell which.
+      for (let n = 0; n < 20; n += 1) {
+        await besty.apply({ id: `away_${round}_${n}`, property: "away" });
+      }
+      await besty.apply({ id: "away_0", property: "away", status: "cancelled", name: `Grace Round${round}` });
+      await expect(page.getByTestId("total")).toHaveText(`${5 + 20 * (round + 1)} reservations`);
+      await expect(page.getByRole("row", { name: `Round${round}` })).toContainText("Cancelled");
+      await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Live");
+      await expect(page.getByRole("status", { name: "Standing" })).toContainText("resumed where it broke off");
+    }
+    const { reservations } = await besty.graphql<{ reservations: { nodes: { reservationId: string }[] } }>(
+      "{reservations(first: 100, filter: {propertyIds: [\"away\"]}, orderBy: {field: UPDATED_AT, direction: DESC}) {nodes {reservationId}}}",
+    );
+    const newest = reservations.nodes.map(({ reservationId }) => reservationId);
+    // The newest are on the screen, as the server has them.
+    const ids = page.locator(".grid-line .cell-reservationId");
+    await expect(ids.first()).toHaveText("away_0");
+    const shown = await ids.allInnerTexts();
+    expect(shown.length).toBeGreaterThan(10);
+    expect(new Set(shown)).toEqual(new Set(newest.slice(0, shown.length)));
+  });
+});
+
+test("filters, order and what is open are in the address", async ({ page }) => {
+  await besty.apply({ id: "url_1", property: "url", checkIn: "2026-12-01", checkOut: "2026-12-03", total: 900 });
+  await besty.apply({ id: "url_2", property: "url", checkIn: "2026-12-05", checkOut: "2026-12-09", total: 100 });
+  await besty.apply({ id: "url_3", property: "url", checkIn: "2026-12-07", name: "Grace Hopper", total: 500 });
+  await page.goto(`${besty.url}/?property=url`);
+  const ids = page.locator(".grid-line .cell-reservationId");
+  await expect(ids).toHaveText(["url_3", "url_2", "url_1"]);
+  await page.getByRole("button", { name: "Total" }).click();
+  await expect(page).toHaveURL(/sort=total/);
+  await expect(page.getByRole("columnheader", { name: "Total" })).toHaveAttribute("aria-sort", /ascending|descending/);
+  await page.getByRole("button", { name: "Check-in", exact: true }).click();
+  await expect(page).toHaveURL(/sort=checkIn/);
+  await page.getByLabel("Check-in from").fill("2026-12-05");
+  await expect(ids).toHaveCount(2);
+  await page.getByRole("searchbox", { name: "Search" }).fill("hopper");
+  await expect(ids).toHaveText(["url_3"]);
+  await page.reload();
+  await expect(ids).toHaveText(["url_3"]);
+  await expect(page.getByRole("searchbox", { name: "Search" })).toHaveValue("hopper");
+  // By keyboard alone: to the row, into the drawer, and out of it.
+  await page.getByRole("grid").focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  const drawer = page.getByRole("dialog", { name: "url_3" });
+  await expect(drawer).toContainText("Grace Hopper");
+  await expect(drawer).toContainText("First seen");
+  await expect(page).toHaveURL(/reservation=url_3/);
+  await besty.apply({ id: "url_3", property: "url", checkIn: "2026-12-07", status: "modified", name: "Grace Hopper" });
+  await expect(drawer.getByRole("listitem")).toHaveCount(2);
+  await expectAccessible(page);
+  await page.keyboard.press("Escape");
+  await expect(drawer).toHaveCount(0);
+});
+
+test("pages are loaded as one scrolls, and what is read stays in place", async ({ page }) => {
+  const many = 450;
+  for (let n = 0; n < many; n += 1) {
+    await besty.apply({ id: `many_${String(n).padStart(3, "0")}`, property: "many" });
+  }
+  await page.goto(`${besty.url}/?property=many`);
+  const grid = page.getByRole("grid");
+  await expect(grid).toHaveAttribute("aria-rowcount", String(many + 1));
+  // Rows are made for what is seen, not for what is loaded.
+  expect(await page.locator(".grid-line").count()).toBeLessThan(60);
+  await grid.evaluate((element) => element.scrollTo(0, 36 * 100));
+  const read = page.getByRole("row", { name: /many_349/ });
+  await expect(read).toBeVisible();
+  const before = (await read.boundingBox())?.y;
+  for (let n = 0; n < 10; n += 1) {
+    await besty.apply({ id: `many_new_${n}`, property: "many" });
+  }
+  await expect(page.getByTestId("total")).toHaveText(`${many + 10} reservations`);
+  await expect.poll(async () => (await read.boundingBox())?.y).toBe(before);
+  await grid.focus();
+  for (let n = 0; n < 8; n += 1) {
+    await page.keyboard.press("End");
+    await page.waitForTimeout(150);
+  }
+  await expect(page.getByRole("row", { name: /many_000/ })).toBeVisible();
+});
