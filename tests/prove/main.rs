@@ -13,3 +13,4 @@ mod ingest;
 mod load;
 mod outage;
 mod queries;
+mod pages;
