@@ -113,7 +113,7 @@ endif
 # The tests of the pages take them into target/screenshots.
 .PHONY: screenshots
 screenshots: setup setup-chromium playground ## Take the pictures of the pages in docs/screenshots anew
-	tests/with-postgres cargo test --locked --test it pages::on_sqlite
+	tests/with-postgres cargo test --locked --test pages on_sqlite
 	@mkdir -p docs/screenshots
 	cp target/screenshots/*.png docs/screenshots/
 

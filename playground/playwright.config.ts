@@ -1,4 +1,4 @@
-/** The browser tests: one after the other, on Debian's Chromium. Run by tests/pages.rs, which brings the server. */
+/** The browser tests: one after the other, on Debian's Chromium. Run by tests/pages, which brings the server. */
 import { defineConfig, devices } from "@playwright/test";
 
 const results = "node_modules/.results";

@@ -24,7 +24,6 @@ mod kill;
 mod over_http;
 mod pace;
 mod paging;
-mod pages;
 mod reads;
 mod recent;
 mod registration;

@@ -8,7 +8,7 @@ const secret = "test-secret";
 function variable(name: string): string {
   const value = process.env[name];
   if (!value) {
-    throw new Error(`${name} is not set: these tests are run by tests/pages.rs`);
+    throw new Error(`${name} is not set: these tests are run by tests/pages`);
   }
   return value;
 }
