@@ -12,5 +12,5 @@ mod feed;
 mod ingest;
 mod load;
 mod outage;
-mod queries;
 mod pages;
+mod queries;
