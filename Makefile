@@ -82,6 +82,17 @@ bench-broadcast: setup ## A broadcast against an unpublished limit: simulated se
 bench-feed: setup ## Deliveries per CPU second beside a bare loop, latency, and memory a watcher
 	ulimit -Sn "$$(ulimit -Hn)" && tests/with-postgres --durable cargo bench --locked --bench feed
 
+postgraphile := benches/postgraphile/node_modules/.installed
+
+# 10 million rows need some 6 GB: BENCH_ROWS=1000000 stops before.
+.PHONY: bench-query
+bench-query: setup setup-node $(postgraphile) ## Pages a second beside PostGraphile and pgbench, and their times at any size
+	tests/with-postgres --durable cargo bench --locked --bench query
+
+$(postgraphile): benches/postgraphile/package-lock.json
+	cd benches/postgraphile && npm ci --no-audit --no-fund
+	@touch $@
+
 .PHONY: schema
 schema: setup ## Write schema.graphql anew from the code
 	@trap 'rm -f schema.graphql.new' EXIT; set -e; \

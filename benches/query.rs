@@ -1,0 +1,314 @@
+//! A page of 50 reservations, 14 fields, with a filter: GraphQL a second beside the same SQL by pgbench and
+//! beside PostGraphile 4 on the same table; then what a page and a search take at 100 thousand, 1 million and
+//! 10 million rows. `make bench-query` brings the PostgreSQL (with fsync) and PostGraphile, and builds the
+//! server as it is shipped.
+//!
+//! The three are measured in turns, so that what the machine does meanwhile falls on all. `BENCH_ROWS` stops
+//! at fewer rows: 10 million need some 6 GB of disk and some minutes.
+#![expect(clippy::disallowed_methods, reason = "a bench measures the time that passes")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench may stop at what it did not expect")]
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+/// Connections, seconds a measurement, and measurements a side.
+const CONNECTIONS: usize = 16;
+const SECONDS: u64 = 5;
+const ROUNDS: usize = 3;
+/// Rows of each measurement of times, and requests of which the median counts.
+const SIZES: [u64; 3] = [100_000, 1_000_000, 10_000_000];
+const REQUESTS: usize = 60;
+const PROPERTIES: u64 = 200;
+
+/// Rows numbered from `:first` to `:last`: check-ins over three years, 1 to 14 nights and one stay in a
+/// thousand of up to 300.
+const ROWS: &str = "INSERT INTO reservations (reservation_id, property_id, guest_id, status, check_in, check_out, \
+num_guests, total_amount, currency, guest_first_name, guest_last_name, guest_email, guest_phone, webhook_id, \
+event_timestamp, created_at, updated_at) \
+SELECT 'res_' || i, 'property_' || h % 200, 'guest_' || g, \
+CASE WHEN h % 100 < 12 THEN 'cancelled' WHEN h % 100 < 42 THEN 'modified' ELSE 'confirmed' END, \
+day, day + CASE WHEN h2 % 1000 = 0 THEN 15 + (h % 286)::int ELSE 1 + (h2 % 14)::int END, \
+1 + (h % 6)::int, 50 + (h2 % 400000) / 100.0, CASE WHEN h2 % 3 = 0 THEN 'EUR' ELSE 'USD' END, \
+(ARRAY['Ada','Grace','Alan','Edsger','Barbara','Donald','Radia','Ken','Margaret','Linus'])[1 + g % 10], \
+'Family' || left(md5(g::text), 8), 'guest' || g || '@example.com', '+1555' || lpad(g::text, 7, '0'), \
+'wh_' || i, now(), now(), now() \
+FROM (SELECT i, abs(hashint8(i))::bigint AS h, abs(hashint8(i + 1000000007))::bigint AS h2, (i % (1 + $last / 3))::int AS g, \
+DATE '2025-06-01' + (abs(hashint8(i + 7)) % 1095)::int AS day FROM generate_series($first::bigint, $last) AS i) AS t";
+
+/// The page, as each side is asked for it.
+const OURS: &str = "query($property: String!) { reservations(first: 50, filter: { propertyIds: [$property] }) { nodes { \
+reservationId propertyId status checkIn checkOut nights guestCount total { amount currencyCode } \
+guest { guestId firstName lastName email } updatedAt } } }";
+const THEIRS: &str = "query($property: String!) { allReservations(first: 50, condition: { propertyId: $property }, \
+orderBy: [CHECK_IN_ASC, ID_ASC]) { nodes { reservationId propertyId status checkIn checkOut numGuests totalAmount currency \
+guestId guestFirstName guestLastName guestEmail updatedAt createdAt } } }";
+const SQL: &str = "\\set p random(0, 199)
+SELECT reservation_id, property_id, status, check_in, check_out, num_guests, total_amount, currency, guest_id, \
+guest_first_name, guest_last_name, guest_email, updated_at, created_at FROM reservations \
+WHERE property_id = 'property_' || :p ORDER BY check_in, id LIMIT 50;
+";
+
+fn main() {
+    // `cargo test` runs benches too, with this flag, to see that they build.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let postgres = std::env::var("TEST_POSTGRES_URL").expect("run `make bench-query`");
+    let most = std::env::var("BENCH_ROWS").map_or(u64::MAX, |rows| rows.parse().expect("BENCH_ROWS"));
+    psql(&postgres, "CREATE DATABASE bench");
+    let database = format!("{}/bench", postgres.rsplit_once('/').unwrap().0);
+    let (_server, address) = start_server(&database);
+    let mut rows = 0;
+    for size in SIZES.into_iter().filter(|size| *size <= most) {
+        fill(&database, rows + 1, size);
+        rows = size;
+        if size == SIZES[0] {
+            side_by_side(&database, address);
+        }
+        times(address, size);
+    }
+}
+
+/// Adds rows. An index that is made anew is made quicker than one that is added to; that of the searches takes
+/// longer than all the rest, and is left out where they are not measured.
+fn fill(database: &str, first: u64, last: u64) {
+    let start = Instant::now();
+    let index = "besty_reservations_search";
+    let definition = psql(database, &format!("SELECT indexdef FROM pg_indexes WHERE indexname = '{index}'"));
+    psql(database, &format!("DROP INDEX IF EXISTS {index}"));
+    psql(database, &ROWS.replace("$first", &first.to_string()).replace("$last", &last.to_string()));
+    if last <= SIZES[1] {
+        psql(database, &definition);
+    }
+    psql(database, "VACUUM ANALYZE reservations");
+    psql(database, "CHECKPOINT");
+    println!("{last} rows, filled in {:.0?}", start.elapsed());
+}
+
+/// A page a request, of one property after another.
+fn pages(query: &str) -> Vec<Vec<u8>> {
+    let body = |n| json!({ "query": query, "variables": { "property": format!("property_{n}") } });
+    (0..PROPERTIES).map(|n| request(&body(n))).collect()
+}
+
+fn side_by_side(database: &str, address: SocketAddr) {
+    let (_postgraphile, theirs_at) = start_postgraphile(database);
+    let (ours, theirs) = (pages(OURS), pages(THEIRS));
+    let check = |address, pages: &[Vec<u8>], list: &str| {
+        let answer = exchange(&mut connect(address), &pages[7], &mut Vec::new());
+        assert_eq!(answer["data"][list]["nodes"].as_array().map(Vec::len), Some(50), "{answer}");
+    };
+    check(address, &ours, "reservations");
+    check(theirs_at, &theirs, "allReservations");
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        rates[0].push(load(address, &ours));
+        rates[1].push(load(theirs_at, &theirs));
+        rates[2].push(pgbench(database));
+    }
+    let [ours, theirs, sql] = rates.map(median);
+    println!(
+        "{CONNECTIONS} connections: GraphQL {ours:.0}/s; PostGraphile {theirs:.0}/s, ratio {:.2} (at least 4); \
+         pgbench {sql:.0}/s, ratio {:.2} (at least 0.25)",
+        ours / theirs,
+        ours / sql
+    );
+}
+
+/// The median time of a first page, a deep page and searches, one connection.
+fn times(address: SocketAddr, rows: u64) {
+    let mut stream = connect(address);
+    let mut buffer = Vec::new();
+    let query = "query($filter: ReservationFilter, $after: String, $first: Int) { reservations(first: $first, after: $after, \
+                 filter: $filter) { nodes { reservationId status checkIn checkOut guest { lastName } } pageInfo { endCursor hasNextPage } } }";
+    let page = |filter: Value, after: Value, first: u32| {
+        request(&json!({ "query": query, "variables": { "filter": filter, "after": after, "first": first } }))
+    };
+    let middle = page(json!({ "checkIn": { "from": "2027-01-01" } }), Value::Null, 1);
+    let middle = exchange(&mut stream, &middle, &mut buffer);
+    let deep = middle["data"]["reservations"]["pageInfo"]["endCursor"].clone();
+    let mut measured = vec![
+        ("first page", page(json!({}), Value::Null, 50)),
+        ("deep page", page(json!({}), deep, 50)),
+        ("status", page(json!({ "statuses": ["CANCELLED"] }), Value::Null, 50)),
+        ("property", page(json!({ "propertyIds": ["property_7"] }), Value::Null, 50)),
+        ("two properties", page(json!({ "propertyIds": ["property_7", "property_9"] }), Value::Null, 50)),
+        ("guest", page(json!({ "guestIds": ["guest_77"] }), Value::Null, 50)),
+        (
+            "check-in",
+            page(json!({ "checkIn": { "from": "2027-02-01", "to": "2027-02-07" } }), Value::Null, 50),
+        ),
+        ("staying on", page(json!({ "stayingOn": "2027-02-01" }), Value::Null, 50)),
+    ];
+    if rows <= SIZES[1] {
+        for text in ["familyabc", "guest12345@", "grace", "no such text"] {
+            measured.push(("search", page(json!({ "search": text }), Value::Null, 50)));
+        }
+    }
+    for (what, request) in measured {
+        let mut taken: Vec<_> = (0..REQUESTS)
+            .map(|_| {
+                let start = Instant::now();
+                let answer = exchange(&mut stream, &request, &mut buffer);
+                assert!(answer["errors"].is_null(), "{answer}");
+                start.elapsed().as_secs_f64() * 1_000.0
+            })
+            .collect();
+        taken.sort_by(f64::total_cmp);
+        println!(
+            "  {what:<14} p50 {:>6.2} ms, p95 {:>6.2} ms",
+            taken[REQUESTS / 2],
+            taken[REQUESTS * 95 / 100]
+        );
+    }
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// A process that ends with the value.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_server(database: &str) -> (Ends, SocketAddr) {
+    let folder = std::env::temp_dir();
+    let spool = folder.join(format!("besty-bench-spool-{}.db", std::process::id()));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_besty"))
+        .env_clear()
+        .envs([("PORT", "0"), ("DATABASE_URL", database), ("WEBHOOK_SECRET", "bench-secret")])
+        .env("GUEST_API_BASE_URL", "http://127.0.0.1:9")
+        .env("SPOOL_PATH", spool)
+        .current_dir(folder)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| Some(line.split_once("listening address=")?.1.trim().to_owned()))
+        .expect("the server ended");
+    std::thread::spawn(move || lines.for_each(drop));
+    (Ends(child), address.parse().unwrap())
+}
+
+/// As its documentation says for production: no watching, no query log. It may hold as many connections to the
+/// database as it has clients.
+fn start_postgraphile(database: &str) -> (Ends, SocketAddr) {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/postgraphile/node_modules/.bin/postgraphile");
+    let address: SocketAddr = "127.0.0.1:15999".parse().unwrap();
+    let child = Command::new(program)
+        .args(["-c", database, "-s", "public", "-n", "127.0.0.1", "-p", &address.port().to_string()])
+        .args(["--disable-query-log", "--disable-graphiql", "--max-pool-size", &CONNECTIONS.to_string()])
+        .env("NODE_ENV", "production")
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("PostGraphile is installed by `make bench-query`");
+    let child = Ends(child);
+    let patience = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(patience.elapsed() < Duration::from_secs(30), "PostGraphile does not listen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (child, address)
+}
+
+fn psql(url: &str, sql: &str) -> String {
+    let output = Command::new("psql").args([url, "-AtqX", "-c", sql]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// One request, complete.
+fn request(body: &Value) -> Vec<u8> {
+    let body = body.to_string();
+    format!(
+        "POST /graphql HTTP/1.1\r\nhost: bench\r\naccept: application/json\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Sends, and waits for the whole answer, which must be 200; answers where its body begins.
+fn send(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> usize {
+    stream.write_all(request).unwrap();
+    buffer.clear();
+    let mut chunk = [0; 16 * 1_024];
+    loop {
+        let read = stream.read(&mut chunk).unwrap();
+        assert!(read > 0, "the server hung up: {}", String::from_utf8_lossy(buffer));
+        buffer.extend_from_slice(&chunk[..read]);
+        let Some(head) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let text = std::str::from_utf8(&buffer[..head]).unwrap().to_ascii_lowercase();
+        let length = text.split("content-length: ").nth(1).expect("a length");
+        let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+        if buffer.len() >= head + 4 + length {
+            assert!(text.starts_with("http/1.1 200"), "{}", String::from_utf8_lossy(buffer));
+            return head + 4;
+        }
+    }
+}
+
+fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Value {
+    let body = send(stream, request, buffer);
+    serde_json::from_slice(&buffer[body..]).unwrap()
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Requests a second, from as many connections, each with one under way.
+fn load(address: SocketAddr, requests: &[Vec<u8>]) -> f64 {
+    let stop = AtomicBool::new(false);
+    let start = Instant::now();
+    let work = |worker: usize| {
+        let (mut stream, mut buffer, mut answered) = (connect(address), Vec::new(), 0);
+        let mut next = requests.iter().cycle().skip(worker * 11);
+        while !stop.load(Ordering::Relaxed) {
+            send(&mut stream, next.next().unwrap(), &mut buffer);
+            answered += 1;
+        }
+        answered
+    };
+    let work = &work;
+    let answered: u32 = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..CONNECTIONS).map(|worker| scope.spawn(move || work(worker))).collect();
+        std::thread::sleep(Duration::from_secs(SECONDS));
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+    });
+    f64::from(answered) / start.elapsed().as_secs_f64()
+}
+
+fn pgbench(database: &str) -> f64 {
+    let bin = std::env::var("TEST_POSTGRES_BIN").unwrap();
+    let script = std::env::temp_dir().join(format!("besty-bench-{}.sql", std::process::id()));
+    std::fs::write(&script, SQL).unwrap();
+    let output = Command::new(format!("{bin}/pgbench"))
+        .args(["-n", "-M", "prepared", "-j", "2", "-c", &CONNECTIONS.to_string(), "-T", &SECONDS.to_string()])
+        .args(["-f", script.to_str().unwrap(), database])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    rate.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+}
