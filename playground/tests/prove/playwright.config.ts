@@ -2,4 +2,10 @@
 import { defineConfig } from "@playwright/test";
 import config from "../../playwright.config";
 
-export default defineConfig({ ...config, testDir: ".", testIgnore: [], timeout: 900_000 });
+export default defineConfig({
+  ...config,
+  testDir: ".",
+  testIgnore: [],
+  outputDir: "../../node_modules/.results-prove",
+  timeout: 900_000,
+});
