@@ -43,6 +43,7 @@ run: setup ## Try it: server, stand-in Guest API and a stream of bookings, nothi
 test: setup setup-checks setup-calls setup-chromium playground clients ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --test prove -- -D warnings
 	tests/with-postgres cargo test --locked --workspace
 	@if $(MAKE) --no-print-directory setup-fuzz; then $(MAKE) --no-print-directory fuzz; \
 	else echo "Going on without fuzzing; its corpus went through the tests above"; fi

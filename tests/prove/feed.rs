@@ -15,7 +15,7 @@ async fn each_watcher_sees_each_change_once_and_in_order() {
         processes: 3,
         watchers: 6,
         per_second: 200,
-        length: Duration::from_secs(60),
+        length: Duration::from_mins(1),
         kill_every: Duration::from_secs(15),
     };
     let report = storm::run(TestDb::postgres().await, storm).await;
