@@ -1,4 +1,5 @@
-//! The load: plain HTTP/1.1 over sockets of its own, which costs little beside the server.
+//! The load: plain HTTP/1.1 over sockets of its own, driven as pgbench drives its: by two threads that
+//! poll. A thread a connection would cost more than the requests do, and take it from the server.
 
 use std::{
     fmt,
@@ -8,10 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use crate::server::SECRET;
 
 /// Reservations, whose events a run is made of.
 const RESERVATIONS: usize = 20_000;
+/// Threads, as pgbench has them.
+const THREADS: usize = 2;
 /// Guests that they belong to.
 pub(crate) const GUESTS: usize = 5_000;
 
@@ -64,11 +69,14 @@ impl Load {
     /// As many events as get through.
     pub(crate) fn run(&self, connections: usize, seconds: u64) -> Figures {
         let stop = AtomicBool::new(false);
+        let threads = THREADS.min(connections);
         let start = Instant::now();
         let mut latencies: Vec<Duration> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..connections)
-                .map(|worker| (worker, &stop))
-                .map(|(n, stop)| scope.spawn(move || self.work(n, stop)))
+            let workers: Vec<_> = (0..threads)
+                .map(|thread| (thread, &stop))
+                .map(|(thread, stop)| {
+                    scope.spawn(move || self.work((thread..connections).step_by(threads), stop))
+                })
                 .collect();
             std::thread::sleep(Duration::from_secs(seconds));
             stop.store(true, Ordering::Relaxed);
@@ -82,17 +90,24 @@ impl Load {
         Figures { rate, p50: at(50), p99: at(99) }
     }
 
-    /// One connection's requests until told to stop; answers how long each took.
-    fn work(&self, worker: usize, stop: &AtomicBool) -> Vec<Duration> {
-        let (mut stream, mut buffer, mut taken) = (self.connect(), Vec::new(), Vec::new());
-        // A walk of its own over all reservations, in no order that a cache would like.
-        let mut n = worker * 311;
+    /// The requests of some connections until told to stop; answers how long each took.
+    fn work(&self, connections: impl Iterator<Item = usize>, stop: &AtomicBool) -> Vec<Duration> {
+        let mut connections: Vec<_> = connections.map(|n| Connection::new(self, n)).collect();
+        for connection in &mut connections {
+            connection.send(self);
+        }
+        let mut taken = Vec::new();
         while !stop.load(Ordering::Relaxed) {
-            n = (n + 7_919) % RESERVATIONS;
-            let request = self.request(n, "");
-            let start = Instant::now();
-            exchange(&mut stream, &request, &mut buffer);
-            taken.push(start.elapsed());
+            let mut waits: Vec<_> =
+                connections.iter().map(|connection| PollFd::new(&connection.stream, PollFlags::IN)).collect();
+            poll(&mut waits, None).unwrap();
+            let ready: Vec<_> = waits.iter().map(|wait| !wait.revents().is_empty()).collect();
+            for (connection, _) in connections.iter_mut().zip(ready).filter(|(_, is_ready)| *is_ready) {
+                if receive(&mut connection.stream, &mut connection.answer) {
+                    taken.push(connection.sent.elapsed());
+                    connection.send(self);
+                }
+            }
         }
         taken
     }
@@ -126,20 +141,49 @@ impl Load {
     }
 }
 
-/// Sends and waits for the whole answer, which must be 200.
-fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) {
-    stream.write_all(request).unwrap();
-    buffer.clear();
-    let mut chunk = [0; 1_024];
-    // The answers are all alike: their body ends the response.
-    while !buffer.ends_with(b"\"}") {
-        let read = stream.read(&mut chunk).unwrap();
-        assert!(read > 0, "the server hung up: {}", String::from_utf8_lossy(buffer));
-        buffer.extend_from_slice(&chunk[..read]);
+/// A connection, and how far its walk over the reservations has come.
+struct Connection {
+    stream: TcpStream,
+    reservation: usize,
+    sent: Instant,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    fn new(load: &Load, n: usize) -> Self {
+        Self { stream: load.connect(), reservation: n * 311, sent: Instant::now(), answer: Vec::new() }
     }
-    let text = String::from_utf8_lossy(buffer);
+
+    /// Sends the next request of a walk of its own over all reservations, in no order that a cache would like.
+    fn send(&mut self, load: &Load) {
+        self.reservation = (self.reservation + 7_919) % RESERVATIONS;
+        let request = load.request(self.reservation, "");
+        self.sent = Instant::now();
+        self.stream.write_all(&request).unwrap();
+    }
+}
+
+/// Sends and waits for the answer.
+fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) {
+    stream.write_all(request).unwrap();
+    while !receive(stream, answer) {}
+}
+
+/// Reads what is there; true when the answer is complete, which must be 200, and leaves nothing of it.
+fn receive(stream: &mut TcpStream, answer: &mut Vec<u8>) -> bool {
+    let mut chunk = [0; 1_024];
+    let read = stream.read(&mut chunk).unwrap();
+    assert!(read > 0, "the server hung up: {}", String::from_utf8_lossy(answer));
+    answer.extend_from_slice(&chunk[..read]);
+    // The answers are all alike: their body ends the response.
+    if !answer.ends_with(b"\"}") {
+        return false;
+    }
+    let text = String::from_utf8_lossy(answer);
     // Two connections may be at the same reservation, and the later event in first. What is only queued is
     // not in the table yet.
     let written = text.contains("\"applied\"") || text.contains("\"stale\"");
     assert!(text.starts_with("HTTP/1.1 200") && written, "{text}");
+    answer.clear();
+    true
 }
