@@ -2,6 +2,7 @@
 //!
 //! A watcher holds a position and nothing else: what it has not taken yet is in the ring, or, when
 //! the ring has moved on, in the log. A slow watcher therefore costs no memory and loses nothing.
+//! While nobody watches, the ring is empty and moves along with the head, and no change is read.
 
 use std::{
     collections::VecDeque,
@@ -118,8 +119,15 @@ impl Hub {
         }
     }
 
-    /// Takes what is new in the log into the ring, and wakes the watchers.
+    /// Takes what is new in the log into the ring, and wakes the watchers. One who comes while there are
+    /// none finds what it misses in the log.
     async fn pull(&self) -> Result<(), DbErr> {
+        if self.head.receiver_count() == 0 {
+            let head = self.feed.head().await?;
+            *self.lock() = Ring { start: head, entries: VecDeque::new() };
+            self.head.send_replace(head);
+            return Ok(());
+        }
         loop {
             let page = self.feed.read_after(self.head(), PAGE).await?;
             let Some(newest) = page.last().map(|entry| entry.seq) else {
