@@ -6,7 +6,6 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, Method, header},
-    middleware,
     routing::{get, post},
 };
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,6 @@ use crate::graphql::{Schema, Services, live::Live};
 
 mod answer;
 mod body;
-mod deliveries;
 mod graphql;
 mod health;
 mod line;
@@ -74,9 +72,8 @@ pub struct Parts {
 /// Every route.
 pub fn router(reception: Reception) -> Router {
     let cors = cors(&reception.origins);
-    let count = middleware::from_fn_with_state(reception.registration.clone(), deliveries::count);
     let routes = Router::new()
-        .route("/webhooks", post(webhooks::receive).route_layer(count))
+        .route("/webhooks", post(webhooks::receive))
         .route("/api/health", get(health::health))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

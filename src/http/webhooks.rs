@@ -24,12 +24,13 @@ use crate::reservations::{
 /// How long a sender waits for a body to be kept that it will be told is wrong anyhow.
 const KEEPING: Duration = Duration::from_secs(2);
 
-/// Takes one event, and counts it by what it was answered.
+/// Takes one event, and counts it by what it was answered: the provider counts too, and drops us for it.
 pub(super) async fn receive(
     State(state): State<Reception>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
+    let came_at = state.registration.now();
     let taken = take(&state, &headers, body).await;
     let result = match &taken {
         Ok(result) => result,
@@ -40,6 +41,11 @@ pub(super) async fn receive(
         },
     };
     state.metrics.webhooks(result).increment(1);
+    // An answer of 401 counts neither way. It goes to whoever has no secret of ours, so a stranger could
+    // raise a false alarm with it; and it is no sign that the provider is served.
+    if result != "unauthorized" {
+        state.registration.deliveries().answered(taken.is_ok(), came_at);
+    }
     taken.map(|result| Json(json!({ "ok": true, "result": result })))
 }
 
@@ -53,20 +59,23 @@ async fn take(state: &Reception, headers: &HeaderMap, body: Body) -> Result<&'st
     }
     let body = body?;
     match event::parse(&body) {
-        Err(error) => Err(reject(state, &body, error.to_string(), now).await),
+        Err(error) => Err(Box::pin(reject(state, &body, error.to_string(), now)).await),
         Ok(Parsed::Ignored) => Ok("ignored"),
         Ok(Parsed::Event(event)) => match state.ingest.apply(*event).await {
             Ok(Taken::Written(Applied::Applied)) => Ok("applied"),
             Ok(Taken::Written(Applied::Stale)) => Ok("stale"),
             Ok(Taken::Written(Applied::Duplicate)) => Ok("duplicate"),
             Ok(Taken::Queued) => Ok("queued"),
-            Err(error @ IngestError::Refused) => Err(reject(state, &body, error.to_string(), now).await),
+            Err(error @ IngestError::Refused) => {
+                Err(Box::pin(reject(state, &body, error.to_string(), now)).await)
+            }
             Err(error @ IngestError::Unavailable) => Err(Refusal::unavailable(error.to_string(), 1)),
         },
     }
 }
 
 /// Keeps a body that is wrong, and answers why it is. The answer is the same when it can't be kept.
+/// The future is large, and boxed by its callers: that of a good request is moved often.
 async fn reject(state: &Reception, body: &[u8], reason: String, now: DateTime<Utc>) -> Refusal {
     match tokio::time::timeout(KEEPING, state.rejected.keep(body, &reason, now)).await {
         Ok(Ok(id)) => tracing::warn!(%id, %reason, "a webhook was rejected"),
