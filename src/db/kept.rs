@@ -8,7 +8,10 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use sea_orm::{
@@ -29,6 +32,7 @@ pub struct KeptConnections {
     /// As many as the pool has connections. Waiting for a connection is waiting here: the pool is not
     /// told of one that is given back.
     lent: Arc<Semaphore>,
+    opened: Arc<AtomicU64>,
     idle: Arc<Mutex<Vec<Idle>>>,
 }
 
@@ -54,7 +58,7 @@ impl KeptConnections {
     /// Takes over a pool of so many connections.
     pub(super) fn new(pool: PgPool, connections: u32) -> Self {
         let lent = Arc::new(Semaphore::new(usize::try_from(connections).unwrap_or(1)));
-        Self { pool, lent, idle: Arc::default() }
+        Self { pool, lent, opened: Arc::default(), idle: Arc::default() }
     }
 
     /// Lends a connection; waits until there is one.
@@ -73,8 +77,15 @@ impl KeptConnections {
         Ok(KeptConnection { connection, _lent: lent })
     }
 
+    /// How many connections were opened so far.
+    #[must_use]
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Acquire)
+    }
+
     async fn open(&self) -> Result<PoolConnection<Postgres>, SqlxError> {
         let mut connection = self.pool.acquire().await?;
+        self.opened.fetch_add(1, Ordering::Release);
         // The pool would test it without a limit of time, and a silent one would keep its place.
         connection.close_on_drop();
         Ok(connection)

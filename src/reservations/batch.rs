@@ -9,7 +9,13 @@ use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
 
 use super::{
-    Reservation, ReservationEvent, change, guests::GuestBook, optimistic, order::Order, recent::Recent, store,
+    Reservation, ReservationEvent,
+    change::{self, Before},
+    guests::GuestBook,
+    optimistic,
+    order::Order,
+    recent::Recent,
+    store,
 };
 use crate::feed::{Feed, NewChange};
 
@@ -51,7 +57,7 @@ async fn apply_locked(
     let guest_ids = events.iter().map(|event| event.guest_id.as_str()).collect();
     let mut guests = GuestBook::load(tx.conn(), guest_ids).await?;
     guests.learn_from(events);
-    let before = rows.iter().map(|row| (row.reservation_id.as_str(), row)).collect();
+    let before = rows.iter().map(|row| (row.reservation_id.as_str(), Before { row, image: None })).collect();
     let decision = Decision::new(&before, events, &guests, now)?;
     store::write(&mut tx, &decision.rows, &decision.changes).await?;
     guests.write(tx.conn(), now).await?;
@@ -74,7 +80,7 @@ pub(super) struct Decision {
 impl Decision {
     /// `before` has the rows that are there, and `guests` has learned from the events.
     pub(super) fn new(
-        before: &HashMap<&str, &Reservation>,
+        before: &HashMap<&str, Before<'_>>,
         events: &[ReservationEvent],
         guests: &GuestBook,
         now: DateTime<Utc>,
@@ -83,7 +89,7 @@ impl Decision {
         let (mut rows, mut changes) = (Vec::with_capacity(newest.len()), Vec::with_capacity(newest.len()));
         for event in newest {
             let before = before.get(event.reservation_id.as_str()).copied();
-            let after = row_after(before, event, guests, now);
+            let after = row_after(before.map(|before| before.row), event, guests, now);
             let change = change::by_event(before, &after, now);
             changes.push(change.map_err(|error| DbErr::Json(error.to_string()))?);
             rows.push(after);
@@ -95,7 +101,7 @@ impl Decision {
 /// The newest event of each reservation that is newer than its row, in the order they came, and the
 /// answer to each event. An event that a newer one of the same batch outran is stale.
 fn decide<'e>(
-    before: &HashMap<&str, &Reservation>,
+    before: &HashMap<&str, Before<'_>>,
     events: &'e [ReservationEvent],
 ) -> (Vec<&'e ReservationEvent>, Vec<Applied>) {
     let mut newest: HashMap<&str, usize> = HashMap::with_capacity(events.len());
@@ -104,7 +110,7 @@ fn decide<'e>(
         let id = event.reservation_id.as_str();
         let present = match newest.get(id) {
             Some(&winner) => Some(Order::from(&events[winner])),
-            None => before.get(id).map(|row| Order::from(*row)),
+            None => before.get(id).map(|before| Order::from(before.row)),
         };
         let order = Order::from(event);
         let answer = match present {

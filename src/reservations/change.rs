@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Reservation, ReservationFilter, Status};
+use super::{Reservation, ReservationFilter, Status, recent::Known};
 use crate::feed::{Entry, NewChange, Topic};
 
 /// What happened.
@@ -27,6 +27,20 @@ pub enum Transition {
     Stayed,
     /// In before, not now.
     Left,
+}
+
+/// A row as it is.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'r> {
+    pub(super) row: &'r Reservation,
+    /// What the change log has of it, where that is known.
+    pub(super) image: Option<&'r str>,
+}
+
+impl<'r> From<&'r Known> for Before<'r> {
+    fn from(known: &'r Known) -> Self {
+        Self { row: &known.row, image: known.image.as_deref() }
+    }
 }
 
 /// One committed change.
@@ -74,11 +88,11 @@ impl ChangeKind {
 
 /// The log entry for an applied event.
 pub(super) fn by_event(
-    before: Option<&Reservation>,
+    before: Option<Before<'_>>,
     after: &Reservation,
     at: DateTime<Utc>,
 ) -> serde_json::Result<NewChange> {
-    new_change(ChangeKind::of_event(before, after), before, after, at)
+    new_change(ChangeKind::of_event(before.map(|before| before.row), after), before, after, at)
 }
 
 /// The log entry for guest fields that arrived.
@@ -87,12 +101,13 @@ pub(super) fn by_guest(
     after: &Reservation,
     at: DateTime<Utc>,
 ) -> serde_json::Result<NewChange> {
+    let before = Before { row: before, image: None };
     new_change(ChangeKind::GuestUpdated, Some(before), after, at)
 }
 
 fn new_change(
     kind: ChangeKind,
-    before: Option<&Reservation>,
+    before: Option<Before<'_>>,
     after: &Reservation,
     committed_at: DateTime<Utc>,
 ) -> serde_json::Result<NewChange> {
@@ -100,10 +115,17 @@ fn new_change(
         topic: Topic::Reservation,
         key: after.reservation_id.clone(),
         kind: kind.as_str(),
-        before: before.map(serde_json::to_string).transpose()?,
+        before: before.map(image_of).transpose()?,
         after: serde_json::to_string(after)?,
         committed_at,
     })
+}
+
+fn image_of(before: Before<'_>) -> serde_json::Result<String> {
+    match before.image {
+        Some(image) => Ok(image.to_owned()),
+        None => serde_json::to_string(before.row),
+    }
 }
 
 impl ReservationChange {

@@ -110,6 +110,13 @@ pub struct GuestFields {
     pub phone: Option<String>,
 }
 
+impl GuestFields {
+    /// Whether nothing is said of the guest.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// An event that fits the `reservations` table. No text in it holds a NUL; lengths are in characters.
 /// Serialised, it is what the spool keeps; it comes back as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -172,7 +172,9 @@ impl GuestBook {
         at: Option<DateTime<Utc>>,
         source: GuestSource<'_>,
     ) {
-        if let Some(guest) = self.guests.get_mut(guest_id) {
+        if let Some(guest) = self.guests.get_mut(guest_id)
+            && !fields.is_empty()
+        {
             guest.learn(fields, &guest_order(at, source));
         }
     }

@@ -126,7 +126,7 @@ impl Ingest {
 
     async fn take(&self, event: ReservationEvent) -> Result<Taken, IngestError> {
         if self.availability.is_away() {
-            return keep(&self.spool, &event).await;
+            return Box::pin(keep(&self.spool, &event)).await;
         }
         let (answer, result) = oneshot::channel();
         let job = Job { event: event.clone(), answer };
@@ -137,7 +137,7 @@ impl Ingest {
         match tokio::time::timeout(DEADLINE, written).await {
             Ok(Some(result)) => result,
             // Too slow, or the writer has stopped.
-            Ok(None) | Err(_) => keep(&self.spool, &event).await,
+            Ok(None) | Err(_) => Box::pin(keep(&self.spool, &event)).await,
         }
     }
 

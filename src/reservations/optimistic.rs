@@ -18,19 +18,20 @@ use sea_orm::{
 use super::{
     Reservation, ReservationEvent,
     batch::{Applied, Decision},
+    change::Before,
     guests::GuestBook,
-    recent::{Recent, Taken, Versioned},
+    recent::{self, Recent, Taken},
     store,
 };
 use crate::{
     db::{self, KeptConnections},
-    feed::Feed,
+    feed::{Feed, NewChange},
 };
 
 /// What a batch is decided upon.
 #[derive(Default)]
 struct Known {
-    rows: HashMap<String, Versioned<Reservation>>,
+    rows: HashMap<String, recent::Known>,
     guests: GuestBook,
 }
 
@@ -74,7 +75,7 @@ pub(super) async fn apply(
         return Ok(None);
     }
     let mut connection = connections.lend().await?;
-    let remembered = recent.take(events);
+    let remembered = recent.take(events, connections.opened());
     let mut attempt = Attempt::Outrun;
     if !remembered.rows.is_empty() || !remembered.guests.is_empty() {
         let known = Known { rows: remembered.rows, guests: GuestBook::recall(remembered.guests) };
@@ -112,7 +113,7 @@ async fn try_upon(
     if known.guests.has_changed_rows() {
         return Ok(Attempt::Unsuited);
     }
-    let before = known.rows.iter().map(|(id, (row, _))| (id.as_str(), row)).collect();
+    let before = known.rows.iter().map(|(id, known)| (id.as_str(), Before::from(known))).collect();
     let decision = Decision::new(&before, events, &known.guests, now)?;
     // Only what is written is checked, and the row that made an event old news may be gone by now.
     if is_remembered && decision.answers.iter().any(|answer| *answer != Applied::Applied) {
@@ -128,15 +129,17 @@ async fn try_upon(
             Err(error) => return Err(db::query_error(error)),
         }
     };
-    Ok(Attempt::Written(decision.answers, settled(known, decision.rows, &version)))
+    let (answers, written) = (decision.answers, decision.rows.into_iter().zip(decision.changes));
+    Ok(Attempt::Written(answers, settled(known, written, &version)))
 }
 
 /// What is known once the rows are committed in this version. The number of a new row is not.
-fn settled(known: Known, written: Vec<Reservation>, version: &str) -> Taken {
+fn settled(known: Known, written: impl Iterator<Item = (Reservation, NewChange)>, version: &str) -> Taken {
     let mut rows = known.rows;
-    for row in written {
+    for (row, change) in written {
         if row.id != 0 {
-            rows.insert(row.reservation_id.clone(), (row, version.to_owned()));
+            let known = recent::Known { row, version: version.to_owned(), image: Some(change.after) };
+            rows.insert(change.key, known);
         }
     }
     Taken { rows, guests: known.guests.settle(version) }
@@ -161,7 +164,7 @@ async fn read(
         let row = QueryResult::from(row);
         if let Some(version) = row.try_get::<Option<String>>("", "version")? {
             let Some(row) = readable(&row)? else { return Ok(false) };
-            known.rows.insert(row.reservation_id.clone(), (row, version));
+            known.rows.insert(row.reservation_id.clone(), recent::Known { row, version, image: None });
         }
         if let Some(version) = row.try_get::<Option<String>>("", "known_version")? {
             known.guests.know(guest::Model::from_query_result(&row, "known_")?, version);
@@ -198,7 +201,7 @@ async fn call(
     news: Option<serde_json::Value>,
     now: DateTime<Utc>,
 ) -> Result<String, SqlxError> {
-    let version = |id: &str| known.rows.get(id).map_or("", |(_, version)| version);
+    let version = |id: &str| known.rows.get(id).map_or("", |known| &*known.version);
     let (rows, changes) = (&decision.rows, &decision.changes);
     query_as(APPLY)
         .bind(feed.lock())

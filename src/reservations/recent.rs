@@ -2,7 +2,8 @@
 //!
 //! A hint and no more: each entry has the version of its row, the write checks it, and an entry that
 //! was outrun is read again. Whoever takes entries has them alone and puts them back after the commit,
-//! so that nothing stays here of a batch that failed.
+//! so that nothing stays here of a batch that failed. Versions are those of one database server: once a
+//! connection had to be opened anew, which may be to another one, nothing is remembered any more.
 
 use std::{
     collections::HashMap,
@@ -18,26 +19,40 @@ use super::{Reservation, ReservationEvent, guests::Guest};
 const KEPT: usize = 16_384;
 
 /// A row as it was in a version.
-pub(super) type Versioned<T> = (T, String);
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) row: Reservation,
+    pub(super) version: String,
+    /// What the change log has of it, where this process wrote that.
+    pub(super) image: Option<String>,
+}
 
 /// What is remembered.
 pub struct Recent(Mutex<Entries>);
 
 struct Entries {
-    rows: LruCache<String, Versioned<Reservation>>,
+    /// Connections opened by then.
+    opened: u64,
+    rows: LruCache<String, Known>,
     guests: LruCache<String, Guest>,
 }
 
 /// What is known of some rows and guests.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    pub(super) rows: HashMap<String, Versioned<Reservation>>,
+    pub(super) rows: HashMap<String, Known>,
     pub(super) guests: HashMap<String, Guest>,
 }
 
 impl Default for Recent {
     fn default() -> Self {
-        Self(Mutex::new(Entries { rows: LruCache::new(KEPT), guests: LruCache::new(KEPT) }))
+        Self(Mutex::new(Entries::new(0)))
+    }
+}
+
+impl Entries {
+    fn new(opened: u64) -> Self {
+        Self { opened, rows: LruCache::new(KEPT), guests: LruCache::new(KEPT) }
     }
 }
 
@@ -48,9 +63,13 @@ impl fmt::Debug for Recent {
 }
 
 impl Recent {
-    /// Takes what is remembered of the rows and guests of these events.
-    pub(super) fn take(&self, events: &[ReservationEvent]) -> Taken {
+    /// Takes what is remembered of the rows and guests of these events; `opened` counts the connections
+    /// that were opened so far.
+    pub(super) fn take(&self, events: &[ReservationEvent], opened: u64) -> Taken {
         let (mut entries, mut taken) = (self.entries(), Taken::default());
+        if entries.opened != opened {
+            *entries = Entries::new(opened);
+        }
         for event in events {
             taken.rows.extend(entries.rows.remove_entry(&event.reservation_id));
             taken.guests.extend(entries.guests.remove_entry(&event.guest_id));
@@ -72,5 +91,36 @@ impl Recent {
     fn entries(&self) -> MutexGuard<'_, Entries> {
         // An entry is whole or not there.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_remembered_over_a_new_connection() {
+        let recent = Recent::default();
+        let guests = HashMap::from([("g".to_owned(), Guest::default())]);
+        recent.put(Taken { rows: HashMap::new(), guests });
+        let events = [event("g")];
+        let taken = recent.take(&events, 0);
+        assert_eq!(taken.guests.len(), 1);
+        recent.put(taken);
+        assert_eq!(recent.take(&events, 1).guests.len(), 0);
+    }
+
+    fn event(guest_id: &str) -> ReservationEvent {
+        let body = serde_json::json!({
+            "event": "reservation.created",
+            "data": {
+                "reservationId": "r", "propertyId": "p", "guestId": guest_id, "checkIn": "2026-04-06",
+                "checkOut": "2026-04-13", "numGuests": 1, "totalAmount": 1, "currency": "USD",
+            },
+        });
+        match crate::reservations::event::parse(body.to_string().as_bytes()) {
+            Ok(crate::reservations::event::Parsed::Event(event)) => *event,
+            other => panic!("{other:?}"),
+        }
     }
 }
