@@ -85,6 +85,61 @@ test.describe("the server away", () => {
   });
 });
 
+test.describe("the network away", () => {
+  test.use({ expected: [/WebSocket connection to|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_EMPTY_RESPONSE/] });
+
+  test("gone and back: it says so at once, and goes on where it was", async ({ page, context }) => {
+    await besty.apply({ id: "net_0", property: "net" });
+    await page.goto(`${besty.url}/?property=net`);
+    await expect(page.getByRole("row", { name: /net_0/ })).toBeVisible();
+    await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Live");
+    await context.setOffline(true);
+    await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Reconnecting", { timeout: 1_000 });
+    await expect(page.getByRole("status", { name: "Standing" })).toContainText("Connection lost");
+    for (let n = 1; n <= 10; n += 1) {
+      await besty.apply({ id: `net_${n}`, property: "net" });
+    }
+    await besty.apply({ id: "net_0", property: "net", status: "cancelled" });
+    await expect(page.getByTestId("total")).toHaveText("1 reservation");
+    await context.setOffline(false);
+    await expect(page.getByTestId("total")).toHaveText("11 reservations");
+    await expect(page.getByRole("row", { name: /net_0/ })).toContainText("Cancelled");
+    await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Live");
+    await expect(page.getByRole("status", { name: "Standing" })).toContainText(/resumed where it broke off: caught up with \d+/);
+  });
+
+  test("frozen, as by a laptop's lid, while the server is restarted: awake it catches up", async ({ page, context }) => {
+    await besty.apply({ id: "lid_0", property: "lid" });
+    await page.goto(`${besty.url}/?property=lid`);
+    await expect(page.getByRole("row", { name: /lid_0/ })).toBeVisible();
+    await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Live");
+    const session = await context.newCDPSession(page);
+    await session.send("Page.setWebLifecycleState", { state: "frozen" });
+    await besty.kill();
+    await besty.restart();
+    for (let n = 1; n <= 10; n += 1) {
+      await besty.apply({ id: `lid_${n}`, property: "lid" });
+    }
+    await besty.apply({ id: "lid_0", property: "lid", status: "cancelled" });
+    await session.send("Page.setWebLifecycleState", { state: "active" });
+    await expect(page.getByTestId("total")).toHaveText("11 reservations");
+    await expect(page.getByRole("row", { name: /lid_0/ })).toContainText("Cancelled");
+    await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Live");
+  });
+
+  test("after a minute asleep it does not trust its connection", async ({ page }) => {
+    await page.clock.install();
+    await besty.apply({ id: "asleep_0", property: "asleep" });
+    await page.goto(`${besty.url}/?property=asleep`);
+    await expect(page.getByRole("row", { name: /asleep_0/ })).toBeVisible();
+    await expect(page.getByRole("status", { name: "Connection" })).toHaveText("Live");
+    await page.clock.fastForward(60_000);
+    await expect(page.getByRole("status", { name: "Standing" })).toContainText("resumed where it broke off");
+    await besty.apply({ id: "asleep_1", property: "asleep" });
+    await expect(page.getByRole("row", { name: /asleep_1/ })).toBeVisible();
+  });
+});
+
 test("filters, order and what is open are in the address", async ({ page }) => {
   await besty.apply({ id: "url_1", property: "url", checkIn: "2026-12-01", checkOut: "2026-12-03", total: 900 });
   await besty.apply({ id: "url_2", property: "url", checkIn: "2026-12-05", checkOut: "2026-12-09", total: 100 });

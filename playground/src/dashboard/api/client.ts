@@ -8,12 +8,13 @@ import { createClient as createWebSocketClient } from "graphql-ws";
 import { Client, fetchExchange, subscriptionExchange } from "urql";
 import { resuming } from "../../resume";
 import { ConnectionStore } from "./connection";
+import { whenInDoubt } from "./doubt";
 
 /** The longest pause between two attempts to connect, in milliseconds. */
 const LONGEST_PAUSE = 3_000;
 /** How long the server may be silent before the connection counts as lost, in milliseconds. */
 const SILENCE = 10_000;
-const ANSWER = 5_000;
+const ANSWER = 4_000;
 
 export const connection = new ConnectionStore();
 
@@ -21,7 +22,18 @@ const http = new URL("/graphql", window.location.href);
 const webSocket = new URL(http);
 webSocket.protocol = http.protocol === "https:" ? "wss:" : "ws:";
 
+let socket: WebSocket | undefined;
 let silence: ReturnType<typeof setTimeout> | undefined;
+/** When the server last said anything. */
+let heard = Date.now();
+/** Ends the pause before the next attempt to connect. */
+let hurry = () => {};
+
+/** Gives up on the connection when no answer to a ping comes. */
+function awaitAnswer(): void {
+  clearTimeout(silence);
+  silence = setTimeout(() => live.terminate(), ANSWER);
+}
 
 const live = createWebSocketClient({
   url: webSocket.href,
@@ -32,24 +44,45 @@ const live = createWebSocketClient({
   shouldRetry: () => true,
   retryWait: (retries) => {
     const pause = Math.min(LONGEST_PAUSE, 200 * 2 ** retries);
-    return new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random() / 2)));
+    return new Promise((resolve) => {
+      hurry = resolve;
+      setTimeout(resolve, pause * (0.5 + Math.random() / 2));
+    });
   },
   keepAlive: SILENCE,
   on: {
-    connected: () => connection.connected(),
-    closed: () => connection.closed(),
-    // A network that is gone closes nothing: ask, and give up on it when no answer comes.
+    connected: (opened) => {
+      socket = opened as WebSocket;
+      connection.connected();
+    },
+    closed: () => {
+      socket = undefined;
+      clearTimeout(silence);
+      connection.closed(heard);
+    },
+    message: () => {
+      heard = Date.now();
+      clearTimeout(silence);
+    },
+    // A network that is gone closes nothing: hence pings.
     ping: (received) => {
       if (!received) {
-        silence = setTimeout(() => live.terminate(), ANSWER);
-      }
-    },
-    pong: (received) => {
-      if (received) {
-        clearTimeout(silence);
+        awaitAnswer();
       }
     },
   },
+});
+whenInDoubt({
+  gone: () => live.terminate(),
+  ask: () => {
+    if (socket?.readyState === WebSocket.OPEN) {
+      socket.send('{"type":"ping"}');
+      awaitAnswer();
+    } else {
+      hurry();
+    }
+  },
+  back: () => hurry(),
 });
 const { subscribe } = resuming(live);
 

@@ -4,7 +4,7 @@ export type Connection =
   | { state: "connecting" }
   /** `resumed`: it had been lost before. */
   | { state: "live"; since: number; resumed: boolean }
-  /** `since`: when it broke off, in milliseconds. */
+  /** `since`: when the server last said anything, in milliseconds. */
   | { state: "lost"; since: number };
 
 export class ConnectionStore {
@@ -22,9 +22,10 @@ export class ConnectionStore {
     this.set({ state: "live", since: Date.now(), resumed: this.connection.state === "lost" });
   }
 
-  closed(): void {
+  /** `heard`: when the server last said anything, in milliseconds. */
+  closed(heard: number): void {
     if (this.connection.state !== "lost") {
-      this.set({ state: "lost", since: Date.now() });
+      this.set({ state: "lost", since: heard });
     }
   }
 
