@@ -7,6 +7,7 @@ import { Drawer } from "../ui/dialog";
 import { fullDay, moment, money, nameOf, several } from "../ui/format";
 import { Empty, Loading, Problem, Status } from "../ui/states";
 import { useReading } from "../ui/use-reading";
+import type { LiveReservations } from "./live";
 
 type Details = NonNullable<ReservationDetailsQuery["reservation"]>;
 
@@ -29,20 +30,14 @@ const fields: Record<string, string> = {
 
 interface Props {
   reservationId: string;
-  /** Grows with each change of the list behind. */
-  version: number;
+  /** The list behind, which tells of changes. */
+  live: LiveReservations;
   onClose: () => void;
 }
 
-export function ReservationDrawer({ reservationId, version, onClose }: Props) {
+export function ReservationDrawer({ reservationId, live, onClose }: Props) {
   const { data, error, again } = useReading(ReservationDetailsDocument, { reservationId }, 5_000);
-  // A change of this one is among them, perhaps: at most one read a second tells.
-  useEffect(() => {
-    if (version > 0) {
-      const timer = setTimeout(again, 500);
-      return () => clearTimeout(timer);
-    }
-  }, [version, again]);
+  useEffect(() => live.watch((changed) => changed === reservationId && again()), [live, reservationId, again]);
   return (
     <Drawer title={reservationId} onClose={onClose}>
       {error && <Problem onRetry={again}>{sentence(error)}</Problem>}

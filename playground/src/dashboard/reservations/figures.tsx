@@ -3,7 +3,7 @@
  *
  * They are counted by the server, and counted anew as changes come, but never more than a small share of the time.
  */
-import { useEffect, useRef, useState } from "react";
+import { memo, useEffect, useRef, useState } from "react";
 import { type Client, useClient } from "urql";
 import {
   ReservationArrivalsDocument,
@@ -15,6 +15,7 @@ import {
 import { dayFromToday, number, roundMoney, several, statusText } from "../ui/format";
 import { Arrivals } from "./arrivals";
 import { type Filters, toFilter } from "./filters";
+import type { LiveReservations } from "./live";
 
 const DAYS = 14;
 /** Between two counts, in milliseconds: at least this, and at least so many times what counting takes. */
@@ -31,8 +32,7 @@ export interface FiguresState {
   arrivals: readonly Arrival[];
 }
 
-/** `version` grows with each change. */
-export function useFigures(filters: Filters, version: number): FiguresState {
+export function useFigures(filters: Filters, live: LiveReservations): FiguresState {
   const client = useClient();
   const [figures, setFigures] = useState<FiguresState>({ stats: null, arrivals: [] });
   const counting = useRef<Counting>(undefined);
@@ -44,9 +44,21 @@ export function useFigures(filters: Filters, version: number): FiguresState {
       }
     });
     counting.current = mine;
-    return () => mine.stop();
-  }, [client, filters]);
-  useEffect(() => counting.current?.ask(), [filters, version]);
+    mine.ask();
+    // Beside the rendering of the page, which has nothing new to show yet.
+    let { changes } = live.get();
+    const unsubscribe = live.subscribe(() => {
+      const now = live.get().changes;
+      if (now !== changes) {
+        changes = now;
+        mine.ask();
+      }
+    });
+    return () => {
+      unsubscribe();
+      mine.stop();
+    };
+  }, [client, filters, live]);
   return figures;
 }
 
@@ -117,7 +129,7 @@ interface Props extends FiguresState {
   onDay: (day: string) => void;
 }
 
-export function Figures({ stats, arrivals, onDay }: Props) {
+export const Figures = memo(({ stats, arrivals, onDay }: Props) => {
   const totals = [...(stats?.totals ?? [])].sort((one, other) => other.count - one.count);
   return (
     <section className="figures" aria-label="Figures">
@@ -146,7 +158,7 @@ export function Figures({ stats, arrivals, onDay }: Props) {
       </div>
     </section>
   );
-}
+});
 
 function Split({ stats }: { stats: FiguresState["stats"] }) {
   const byStatus = stats?.byStatus ?? [];

@@ -1,5 +1,5 @@
 /** The filters of a set of reservations. What is typed counts when one pauses, what is chosen at once. */
-import { useEffect, useRef, useState } from "react";
+import { memo, useEffect, useRef, useState } from "react";
 import { Input, SearchField, ToggleButton, ToggleButtonGroup } from "react-aria-components";
 import type { ReservationStatus } from "../../generated/documents";
 import { Button, Field } from "../ui/controls";
@@ -14,7 +14,7 @@ interface Props {
   onChange: (filters: Filters) => void;
 }
 
-export function FilterBar({ filters, onChange }: Props) {
+export const FilterBar = memo(({ filters, onChange }: Props) => {
   const [isOpen, setOpen] = useState(false);
   const [draft, setDraft] = useDraft(filters, onChange);
   const set = (part: Partial<Filters>, typed = false) => setDraft({ ...draft, ...part }, typed);
@@ -66,7 +66,7 @@ export function FilterBar({ filters, onChange }: Props) {
       </div>
     </search>
   );
-}
+});
 
 /** What is being typed, ahead of what counts. A change from outside, as by "back", replaces it. */
 function useDraft(filters: Filters, onChange: (filters: Filters) => void) {

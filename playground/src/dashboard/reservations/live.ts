@@ -23,6 +23,8 @@ const CATCHING_UP = 1_500;
 const TRY_AGAIN = 2_000;
 /** More rows than this are let go of as soon as their reader is back at the top. */
 const KEPT = 2_000;
+/** How many rows are loaded beyond those that are looked at. */
+const AHEAD = 150;
 
 export interface Snapshot {
   phase: "loading" | "ready" | "failed";
@@ -39,12 +41,15 @@ export interface Snapshot {
   caughtUp: { at: number; changes: number } | null;
 }
 
+type Watcher = (reservationId: string) => void;
+
 export class LiveReservations {
   private list = new ReservationList({});
   private filter: ReservationFilter = {};
   private order: ReservationOrder = {};
   private snapshot: Snapshot;
   private readonly listeners = new Set<() => void>();
+  private readonly watchers = new Set<Watcher>();
   private queue: Change[] = [];
   private total = 0;
   private changes = 0;
@@ -53,6 +58,8 @@ export class LiveReservations {
   private retry: ReturnType<typeof setTimeout> | undefined;
   private unsubscribe: (() => void) | undefined;
   private loading = false;
+  /** Rows are wanted up to this place. */
+  private wanted = 0;
   /** Counts what is opened: an answer to an earlier opening is not for this one. */
   private opening = 0;
   private caughtUp: Snapshot["caughtUp"] = null;
@@ -80,6 +87,12 @@ export class LiveReservations {
     return () => this.listeners.delete(listener);
   };
 
+  /** Tells of each reservation that changes. */
+  readonly watch = (watcher: Watcher): (() => void) => {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  };
+
   /** Shows another set. What was shown stays until the new one is there. */
   open(filter: ReservationFilter, order: ReservationOrder): () => void {
     this.filter = filter;
@@ -97,19 +110,25 @@ export class LiveReservations {
     void this.start();
   };
 
-  /** The next page, when there is one and none is on its way. */
-  readonly more = (): void => {
-    if (!this.loading && this.list.hasMore && this.snapshot.phase === "ready") {
-      void this.load("end");
+  /**
+   * Says which rows are looked at: page after page is read until they are there. Back at the top, what was loaded
+   * far below is let go of.
+   */
+  readonly look = (first: number, last: number): void => {
+    this.wanted = last + AHEAD;
+    if (this.loading || this.snapshot.phase !== "ready") {
+      return;
     }
-  };
-
-  /** The reader is at the top: lets go of what was loaded far below. */
-  readonly atTop = (): void => {
-    if (!this.loading && this.list.entries.length > KEPT) {
+    if (this.isShort()) {
+      void this.load("end");
+    } else if (first === 0 && this.list.entries.length > KEPT) {
       void this.load("top");
     }
   };
+
+  private isShort(): boolean {
+    return this.list.hasMore && this.list.entries.length <= this.wanted;
+  }
 
   private stop(): void {
     this.opening += 1;
@@ -139,6 +158,7 @@ export class LiveReservations {
       return;
     }
     this.list = new ReservationList(order);
+    this.wanted = 0;
     this.list.merge(this.list.request("top"), page);
     this.total = page.totalCount;
     this.follow(page.streamCursor);
@@ -178,6 +198,10 @@ export class LiveReservations {
       this.total += change.transition === "ENTERED" ? 1 : change.transition === "LEFT" ? -1 : 0;
       this.changes += 1;
     }
+    const changed = new Set(this.queue.map(({ reservation }) => reservation.reservationId));
+    for (const watcher of this.watchers) {
+      changed.forEach((reservationId) => watcher(reservationId));
+    }
     this.queue = [];
     clearTimeout(this.timer);
     this.timer = undefined;
@@ -202,6 +226,9 @@ export class LiveReservations {
     if (page) {
       list.merge(request, page);
       this.publish({});
+      if (this.isShort() && !this.loading) {
+        void this.load("end");
+      }
     } else {
       list.drop(request);
       this.retry = setTimeout(() => this.publish({}), TRY_AGAIN);

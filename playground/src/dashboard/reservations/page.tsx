@@ -8,7 +8,7 @@ import { Icon } from "../ui/icon";
 import { Problem } from "../ui/states";
 import { FilterBar } from "./filter-bar";
 import { Figures, useFigures } from "./figures";
-import { type Filters, isEmpty, readFilters, readSort, type Sort, sortable, toFilter, writeFilters, writeSort } from "./filters";
+import { type Filters, isEmpty, none, readFilters, readSort, type Sort, sortable, toFilter, writeFilters, writeSort } from "./filters";
 import { LiveReservations, type Snapshot } from "./live";
 import { ReservationDrawer } from "./drawer";
 import { ReservationTable } from "./table";
@@ -19,8 +19,8 @@ export function ReservationsPage() {
   const filters = useMemo(() => readFilters(new URLSearchParams(text)), [text]);
   const { column, descending } = readSort(address);
   const sort = useMemo(() => ({ column, descending }), [column, descending]);
-  const { live, snapshot } = useLive(filters, sort);
-  const figures = useFigures(filters, snapshot.changes);
+  const live = useLive(filters, sort);
+  const figures = useFigures(filters, live);
   const open = address.get("reservation");
 
   const setFilters = useCallback(
@@ -45,6 +45,9 @@ export function ReservationsPage() {
     [setAddress],
   );
 
+  const onDay = useCallback((day: string) => setFilters({ ...filters, from: day, to: day }), [setFilters, filters]);
+  const clear = useCallback(() => setFilters(none), [setFilters]);
+
   return (
     <div className="page page-fill">
       <div className="page-head">
@@ -54,29 +57,30 @@ export function ReservationsPage() {
           {figures.stats ? `Message ${several(figures.stats.guestCount, "guest")}` : "Message guests"}
         </Link>
       </div>
-      <Figures {...figures} onDay={(day) => setFilters({ ...filters, from: day, to: day })} />
+      <Figures {...figures} onDay={onDay} />
       <FilterBar filters={filters} onChange={setFilters} />
-      <Standing snapshot={snapshot} />
-      {snapshot.phase === "failed" && <Problem onRetry={live.again}>{snapshot.problem} Trying again.</Problem>}
+      <Standing live={live} />
+      <Failure live={live} />
       <ReservationTable
-        snapshot={snapshot}
         live={live}
         sort={sort}
         onSort={setSort}
         onOpen={show}
         isFiltered={!isEmpty(filters)}
-        onClear={() => setFilters(readFilters(new URLSearchParams()))}
+        onClear={clear}
       />
-      <p className="foot" aria-live="off">
-        <span data-testid="total">{several(snapshot.total, "reservation")}</span>
-        {snapshot.hasMore && <span>{number(snapshot.entries.length)} loaded, more as you scroll</span>}
-      </p>
-      {open && <ReservationDrawer reservationId={open} version={snapshot.changes} onClose={() => show(null)} />}
+      <Foot live={live} />
+      {open && <ReservationDrawer reservationId={open} live={live} onClose={() => show(null)} />}
     </div>
   );
 }
 
-function useLive(filters: Filters, sort: Sort): { live: LiveReservations; snapshot: Snapshot } {
+/** The list as it stands. It changes often: only what shows it asks for it, so that nothing else is made anew. */
+function useSnapshot(live: LiveReservations): Snapshot {
+  return useSyncExternalStore(live.subscribe, live.get);
+}
+
+function useLive(filters: Filters, sort: Sort): LiveReservations {
   const client = useClient();
   const live = useMemo(() => new LiveReservations(client, connection), [client]);
   useEffect(
@@ -87,13 +91,29 @@ function useLive(filters: Filters, sort: Sort): { live: LiveReservations; snapsh
       }),
     [live, filters, sort],
   );
-  return { live, snapshot: useSyncExternalStore(live.subscribe, live.get) };
+  return live;
+}
+
+function Failure({ live }: { live: LiveReservations }) {
+  const { phase, problem } = useSnapshot(live);
+  return phase === "failed" && <Problem onRetry={live.again}>{problem} Trying again.</Problem>;
+}
+
+function Foot({ live }: { live: LiveReservations }) {
+  const { phase, total, entries, hasMore } = useSnapshot(live);
+  return (
+    <p className="foot" aria-live="off">
+      <span data-testid="total">{phase === "loading" && total === 0 ? "\u00a0" : several(total, "reservation")}</span>
+      {hasMore && <span>{number(entries.length)} loaded, more as you scroll</span>}
+    </p>
+  );
 }
 
 const TOLD_FOR = 10_000;
 
 /** Says when the list is not live, and when it is again. */
-function Standing({ snapshot: { caughtUp } }: { snapshot: Snapshot }) {
+function Standing({ live }: { live: LiveReservations }) {
+  const { caughtUp } = useSnapshot(live);
   const now = useSyncExternalStore(connection.subscribe, connection.get);
   const [told, setTold] = useState(0);
   const at = caughtUp?.at;

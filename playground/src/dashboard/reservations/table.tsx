@@ -2,12 +2,27 @@
  * The live table. TanStack Virtual says which rows are seen, TanStack Table makes cells of those and of no others: so
  * a change costs the same with a hundred rows and with a hundred thousand.
  *
+ * The scrollbar stands for the whole list. Where one gets to rows that are not loaded yet, their places are shown, and
+ * pages are read one after the other until they are there: a cursor names a row, and no row can be named by its number.
+ *
  * Rows that come in above what is being read do not push it away. By keyboard: arrows, Page Up and Down, Home and End
  * choose a row, Enter opens it.
  */
 import { type SortingState, type Updater, useTable } from "@tanstack/react-table";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, memo, type ReactNode, type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  memo,
+  type ReactNode,
+  type RefObject,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import { Button } from "../ui/controls";
 import { Icon } from "../ui/icon";
 import { Empty, Loading } from "../ui/states";
@@ -19,12 +34,11 @@ import type { LiveReservations, Snapshot } from "./live";
 
 const ROW = 36;
 const NARROW_ROW = 60;
-/** The next page is asked for when so few rows are left below. */
-const AHEAD = 150;
+/** No list is made taller than so many rows before they are loaded: browsers end at some 17 million pixels. */
+const TALLEST = 250_000;
 const FLASH = 2_000;
 
 interface Props {
-  snapshot: Snapshot;
   live: LiveReservations;
   sort: Sort;
   onSort: (sort: Sort) => void;
@@ -33,13 +47,15 @@ interface Props {
   onClear: () => void;
 }
 
-export function ReservationTable({ snapshot, live, sort, onSort, onOpen, isFiltered, onClear }: Props) {
-  const { entries, hasMore } = snapshot;
+export function ReservationTable({ live, sort, onSort, onOpen, isFiltered, onClear }: Props) {
+  const snapshot = useSyncExternalStore(live.subscribe, live.get);
+  const { entries, hasMore, total } = snapshot;
   const isNarrow = useMedia("(max-width: 760px)");
   const height = isNarrow ? NARROW_ROW : ROW;
   const scroller = useRef<HTMLDivElement>(null);
   const virtualizer = useVirtualizer({
-    count: entries.length,
+    // The scrollbar stands for the whole list, loaded or not.
+    count: hasMore ? Math.max(entries.length + 1, Math.min(total, TALLEST)) : entries.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => height,
     overscan: 12,
@@ -70,14 +86,12 @@ export function ReservationTable({ snapshot, live, sort, onSort, onOpen, isFilte
     enableSortingRemoval: false,
   });
 
+  // Another list is read from its top.
+  useLayoutEffect(() => {
+    scroller.current?.scrollTo(0, 0);
+  }, [snapshot.list]);
   useHeldPlace(scroller, snapshot, height);
-  useEffect(() => {
-    if (hasMore && last >= entries.length - AHEAD) {
-      live.more();
-    } else if (first === 0) {
-      live.atTop();
-    }
-  }, [snapshot, live, hasMore, last, first, entries.length]);
+  useEffect(() => live.look(first, last), [snapshot, live, first, last]);
 
   const [active, setActive] = useState<string | null>(null);
   const onKeyDown = useKeys(snapshot, active, setActive, onOpen, (to) => virtualizer.scrollToIndex(to));
@@ -136,39 +150,51 @@ export function ReservationTable({ snapshot, live, sort, onSort, onOpen, isFilte
         ))}
       </div>
       <div role="rowgroup" className="grid-body" style={{ height: virtualizer.getTotalSize() }}>
-        {table.getRowModel().rows.map((row, at) => {
-          const entry = row.original;
-          return (
-            <div
-              key={row.id}
-              id={`row-${row.id}`}
-              role="row"
-              aria-rowindex={first + at + 2}
-              aria-selected={row.id === active}
-              className="grid-row grid-line"
-              data-flash={flashOf(entry)}
-              data-status={entry.booking.status}
-              style={{ transform: `translateY(${(first + at) * height}px)`, height }}
-              onClick={() => {
-                setActive(row.id);
-                onOpen(entry.booking.reservationId);
-              }}
-            >
-              <Cells entry={entry} isNarrow={isNarrow}>
-                {() =>
-                  row.getVisibleCells().map((cell) => (
-                    <div key={cell.id} role="gridcell" className={`cell cell-${cell.column.id}`}>
-                      <table.FlexRender cell={cell} />
-                    </div>
-                  ))
-                }
-              </Cells>
-            </div>
-          );
-        })}
+        <div role="presentation" className="grid-seen" style={{ transform: `translateY(${first * height}px)` }}>
+          {table.getRowModel().rows.map((row, at) => {
+            const entry = row.original;
+            return (
+              <div
+                key={row.id}
+                id={`row-${row.id}`}
+                role="row"
+                aria-rowindex={first + at + 2}
+                aria-selected={row.id === active}
+                className="grid-row grid-line"
+                data-flash={flashOf(entry)}
+                data-status={entry.booking.status}
+                style={{ height }}
+                onClick={() => {
+                  setActive(row.id);
+                  onOpen(entry.booking.reservationId);
+                }}
+              >
+                <Cells entry={entry} isNarrow={isNarrow}>
+                  {() =>
+                    row.getVisibleCells().map((cell) => (
+                      <div key={cell.id} role="gridcell" className={`cell cell-${cell.column.id}`}>
+                        <table.FlexRender cell={cell} />
+                      </div>
+                    ))
+                  }
+                </Cells>
+              </div>
+            );
+          })}
+          <Awaited count={last - first + 1 - seen.length} height={height} />
+        </div>
       </div>
     </div>
   );
+}
+
+/** Rows that are known to be there and are still on their way. */
+function Awaited({ count, height }: { count: number; height: number }) {
+  return Array.from({ length: count }, (_, at) => (
+    <div key={at} role="presentation" className="grid-awaited" style={{ height }}>
+      <div className="bone" />
+    </div>
+  ));
 }
 
 interface CellsProps {
@@ -200,20 +226,23 @@ function flashOf({ changedAt, entered }: Entry): string | undefined {
 function useHeldPlace(scroller: RefObject<HTMLDivElement | null>, snapshot: Snapshot, height: number): void {
   const held = useRef<Entry[]>([]);
   const place = useRef(0);
+  // As the last scroll event found it: to ask the element would have it laid out once more.
+  const top = useRef(0);
   useLayoutEffect(() => {
     const element = scroller.current;
     if (!element) {
       return;
     }
     const { list, entries } = snapshot;
-    if (element.scrollTop >= height) {
-      const firstSeen = Math.floor(element.scrollTop / height);
+    if (top.current >= height) {
+      const firstSeen = Math.floor(top.current / height);
       const at = held.current.findIndex((entry) => list.get(entry.booking.id) === entry);
       const entry = held.current[at];
       if (entry) {
         const moved = list.indexOf(entry.booking.id) - (place.current + at);
         if (moved !== 0) {
-          element.scrollTop += moved * height;
+          top.current += moved * height;
+          element.scrollTop = top.current;
         }
         hold(firstSeen + moved);
         return;
@@ -231,7 +260,8 @@ function useHeldPlace(scroller: RefObject<HTMLDivElement | null>, snapshot: Snap
     const element = scroller.current;
     const onScroll = () => {
       if (element) {
-        place.current = Math.floor(element.scrollTop / height);
+        top.current = element.scrollTop;
+        place.current = Math.floor(top.current / height);
         held.current = snapshot.entries.slice(place.current, place.current + 20);
       }
     };

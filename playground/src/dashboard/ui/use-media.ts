@@ -1,13 +1,16 @@
 /** Whether a media query holds. */
-import { useSyncExternalStore } from "react";
+import { useMemo, useSyncExternalStore } from "react";
 
 export function useMedia(query: string): boolean {
-  return useSyncExternalStore(
-    (listener) => {
-      const media = window.matchMedia(query);
-      media.addEventListener("change", listener);
-      return () => media.removeEventListener("change", listener);
-    },
-    () => window.matchMedia(query).matches,
-  );
+  const { subscribe, get } = useMemo(() => {
+    const media = window.matchMedia(query);
+    return {
+      subscribe: (listener: () => void) => {
+        media.addEventListener("change", listener);
+        return () => media.removeEventListener("change", listener);
+      },
+      get: () => media.matches,
+    };
+  }, [query]);
+  return useSyncExternalStore(subscribe, get);
 }
