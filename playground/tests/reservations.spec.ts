@@ -205,3 +205,18 @@ test("pages are loaded as one scrolls, and what is read stays in place", async (
   await page.keyboard.press("End");
   await expect(page.getByRole("row", { name: /many_000/ })).toBeVisible();
 });
+
+test("on a phone the order is chosen too", async ({ page }) => {
+  await besty.apply({ id: "phone_1", property: "phone", total: 900 });
+  await besty.apply({ id: "phone_2", property: "phone", total: 100 });
+  await besty.apply({ id: "phone_3", property: "phone", total: 500 });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.goto(`${besty.url}/?property=phone`);
+  const ids = page.locator(".grid-line .cell-reservationId");
+  await expect(ids).toHaveText(["phone_3", "phone_2", "phone_1"]);
+  await page.getByLabel("Sort by").selectOption("Total");
+  await expect(page).toHaveURL(/sort=total&dir=desc/);
+  await expect(ids).toHaveText(["phone_1", "phone_3", "phone_2"]);
+  await page.getByRole("button", { name: "Change to ascending" }).click();
+  await expect(ids).toHaveText(["phone_2", "phone_3", "phone_1"]);
+});

@@ -11,6 +11,7 @@ import { Figures, useFigures } from "./figures";
 import { type Filters, isEmpty, none, readFilters, readSort, type Sort, sortable, toFilter, writeFilters, writeSort } from "./filters";
 import { LiveReservations, type Snapshot } from "./live";
 import { ReservationDrawer } from "./drawer";
+import { SortChoice } from "./sort-choice";
 import { ReservationTable } from "./table";
 
 export function ReservationsPage() {
@@ -59,6 +60,7 @@ export function ReservationsPage() {
       </div>
       <Figures {...figures} onDay={onDay} />
       <FilterBar filters={filters} onChange={setFilters} />
+      <SortChoice sort={sort} onSort={setSort} />
       <Standing live={live} />
       <Failure live={live} />
       <ReservationTable
