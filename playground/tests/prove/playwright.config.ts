@@ -1,4 +1,4 @@
-/** What takes minutes: run by tests/prove/pages.rs. */
+/** What takes minutes: run by tests/prove/pages.rs. Each test has a time limit of its own. */
 import { defineConfig } from "@playwright/test";
 import config from "../../playwright.config";
 
@@ -7,5 +7,4 @@ export default defineConfig({
   testDir: ".",
   testIgnore: [],
   outputDir: "../../node_modules/.results-prove",
-  timeout: 900_000,
 });
