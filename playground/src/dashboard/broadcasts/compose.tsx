@@ -68,7 +68,7 @@ export default function ComposePage() {
             <span className="faint">
               {reach.count === 0
                 ? "No guest: the filter selects no reservation."
-                : `${isEmpty(filters) ? "All guests, as no filter is set. Each" : "Each guest"} gets one message, however many reservations match.`}
+                : `${reach.count === 1 ? "guest" : "guests"}${isEmpty(filters) ? ": all, as no filter is set" : ""}. One message each, however many reservations match.`}
             </span>
           </p>
         )}

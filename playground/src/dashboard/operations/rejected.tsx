@@ -76,7 +76,6 @@ function Item({ id, receivedAt, reason, body, appliedAt, onAnswer }: Webhook & {
         </AriaButton>
       </Heading>
       <DisclosurePanel className="disclosure-panel">
-        <p>{reason}</p>
         <pre className="code">{readable(body)}</pre>
         {problem && <Problem>{`Still rejected: ${problem}`}</Problem>}
         {appliedAt ? (

@@ -31,6 +31,7 @@ export function Arrivals({ arrivals, onDay }: Props) {
               <rect x={GAP / 2} y={HEIGHT - height} width={WIDTH} height={height} rx="2" />
             </svg>
             <span className="arrival-day">{ahead === 0 ? "today" : weekday(day)}</span>
+            <span className="arrival-date">{Number(day.slice(8))}</span>
           </button>
         );
       })}

@@ -30,7 +30,7 @@ export const FilterBar = memo(({ filters, onChange }: Props) => {
           onClear={() => set({ q: "" })}
         >
           <Icon name="search" />
-          <Input className="input" placeholder="Name, email, phone or identifier" />
+          <Input className="input" placeholder="Name, email, phone, ID" />
         </SearchField>
         <ToggleButtonGroup
           className="chips"
