@@ -204,6 +204,11 @@ test("pages are loaded as one scrolls, and what is read stays in place", async (
   await expect(page.getByRole("row", { name: /many_new_9/ })).toBeVisible();
   await page.keyboard.press("End");
   await expect(page.getByRole("row", { name: /many_000/ })).toBeVisible();
+  // What is out of sight is not gone on from.
+  await grid.evaluate((element) => element.scrollTo(0, 36 * 200));
+  await expect(page.getByRole("row", { name: /many_259/ })).toBeVisible();
+  await page.keyboard.press("ArrowDown");
+  await expect(page.getByRole("row", { selected: true })).toContainText("many_259");
 });
 
 test("on a phone the order is chosen too", async ({ page }) => {

@@ -9,7 +9,7 @@
  * choose a row, Enter opens it.
  */
 import { type SortingState, type Updater, useTable } from "@tanstack/react-table";
-import { useVirtualizer } from "@tanstack/react-virtual";
+import { useVirtualizer, type Virtualizer } from "@tanstack/react-virtual";
 import {
   type KeyboardEvent,
   memo,
@@ -94,7 +94,7 @@ export function ReservationTable({ live, sort, onSort, onOpen, isFiltered, onCle
   useEffect(() => live.look(first, last), [snapshot, live, first, last]);
 
   const [active, setActive] = useState<string | null>(null);
-  const onKeyDown = useKeys(snapshot, active, setActive, onOpen, (to) => virtualizer.scrollToIndex(to));
+  const onKeyDown = useKeys(snapshot, virtualizer, active, setActive, onOpen);
   const activeIsSeen = seen.some((entry) => entry.booking.id === active);
 
   if (entries.length === 0 && snapshot.phase !== "ready") {
@@ -270,36 +270,37 @@ function useHeldPlace(scroller: RefObject<HTMLDivElement | null>, snapshot: Snap
   }, [scroller, snapshot, height]);
 }
 
+/** Keys go on from the chosen row; when that is out of sight, from what is seen. */
 function useKeys(
   { entries, list }: Snapshot,
+  virtualizer: Virtualizer<HTMLDivElement, Element>,
   active: string | null,
-  setActive: (id: string) => void,
+  setActive: (id: string | null) => void,
   onOpen: (reservationId: string) => void,
-  scrollTo: (index: number) => void,
 ) {
   return (event: KeyboardEvent<HTMLDivElement>) => {
     if (event.target !== event.currentTarget) {
       return;
     }
+    const { startIndex: top, endIndex: bottom } = virtualizer.range ?? { startIndex: 0, endIndex: 0 };
     const at = active === null ? -1 : list.indexOf(active);
-    const page = Math.max(1, Math.floor(event.currentTarget.clientHeight / ROW) - 2);
+    const isSeen = at >= top && at <= bottom;
+    const page = Math.max(1, bottom - top - 2);
+    const end = virtualizer.options.count - 1;
     const steps: Record<string, number> = {
-      ArrowDown: at + 1,
-      ArrowUp: at - 1,
-      PageDown: at + page,
-      PageUp: at - page,
+      ArrowDown: isSeen ? at + 1 : top,
+      ArrowUp: isSeen ? at - 1 : bottom,
+      PageDown: (isSeen ? at : top) + page,
+      PageUp: (isSeen ? at : top) - page,
       Home: 0,
-      End: entries.length - 1,
+      End: end,
     };
     const step = steps[event.key];
     if (step !== undefined) {
       event.preventDefault();
-      const to = Math.min(entries.length - 1, Math.max(0, step));
-      const entry = entries[to];
-      if (entry) {
-        setActive(entry.booking.id);
-        scrollTo(to);
-      }
+      const to = Math.min(end, Math.max(0, step));
+      setActive(entries[to]?.booking.id ?? null);
+      virtualizer.scrollToIndex(to);
     } else if (event.key === "Enter" && entries[at]) {
       event.preventDefault();
       onOpen(entries[at].booking.reservationId);
