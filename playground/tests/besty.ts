@@ -186,7 +186,9 @@ async function listening(args: string[], env: Record<string, string>): Promise<C
     stdio: ["ignore", "ignore", "pipe"],
   });
   // Whatever comes of the test, no process stays behind.
-  process.on("exit", () => child.kill("SIGKILL"));
+  const kill = () => child.kill("SIGKILL");
+  process.on("exit", kill);
+  child.on("exit", () => process.off("exit", kill));
   const said: string[] = [];
   const lines = createInterface({ input: child.stderr as NodeJS.ReadableStream });
   const isListening = await new Promise<boolean>((resolve) => {
