@@ -165,9 +165,11 @@ function Split({ stats }: { stats: FiguresState["stats"] }) {
   return (
     <>
       <div className="split" aria-hidden="true">
-        {byStatus.map(({ status, count }) => (
-          <span key={status} className={`split-part status-${status.toLowerCase()}`} style={{ flexGrow: count }} />
-        ))}
+        {byStatus
+          .filter(({ count }) => count > 0)
+          .map(({ status, count }) => (
+            <span key={status} className={`split-part status-${status.toLowerCase()}`} style={{ flexGrow: count }} />
+          ))}
       </div>
       <dl className="split-legend">
         {byStatus.map(({ status, count }) => (
