@@ -118,13 +118,21 @@ fn state(
     config: &Config,
     rules: Rules,
     services: Services,
+    door: Door,
     front: &http::Front,
     stopping: CancellationToken,
 ) -> HttpState {
     let schema = graphql::schema(services.clone(), config.introspection);
     HttpState::new(http::Parts {
-        live: Live::new(schema.clone(), Admission::new(rules), services.hub.clone()),
+        live: Live::new(
+            schema.clone(),
+            Admission::new(rules),
+            services.hub.clone(),
+            front.metrics.deliveries().clone(),
+            services.clock.clone(),
+        ),
         sockets: front.sockets.clone(),
+        door,
         schema,
         services,
         origins: config.cors_origins.clone(),
@@ -138,7 +146,9 @@ impl Running {
         let Front { config, rules, outside, addr, db, intake, reception, stopping, server } = front;
         let (lease_state, lease) = watch::channel(None);
         let api = GuestApi::new(outside.http, config.guest_api_base_url.clone(), outside.clock.clone());
-        let door = Door::new(api, config.broadcast_concurrency, lease.clone());
+        let metrics = &reception.metrics;
+        let requests = metrics.requests().clone();
+        let door = Door::new(api, config.broadcast_concurrency, lease.clone(), requests);
         let memory = Memory::new(door.clone(), config.guest_api_base_url.clone(), outside.clock.clone());
         let services = Services {
             db: db.clone(),
@@ -158,6 +168,7 @@ impl Running {
             woken: Arc::clone(&services.woken),
             changed: Arc::clone(&services.changed),
             lease: lease.clone(),
+            messages: metrics.messages().clone(),
         };
         let (lease_cancel, background_cancel) = (CancellationToken::new(), CancellationToken::new());
         let (sender_cancel, background) = (CancellationToken::new(), TaskTracker::new());
@@ -169,7 +180,7 @@ impl Running {
         spawn_background(&background, &background_cancel, &services, &door, lease);
         let intake = intake.run(hub.feed(), &reception.rejected);
         let registration = services.registration.clone();
-        reception.complete(state(&config, rules, services, &reception, stopping.clone()));
+        reception.complete(state(&config, rules, services, door, &reception, stopping.clone()));
         Self {
             addr,
             db,

@@ -19,15 +19,20 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
     QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
     sqlx::{
-        Connection as _, PgConnection,
+        Connection as _, Database, PgConnection, Pool,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::Instant,
+};
 
 pub use failure::Failure;
 pub use kept::{KeptConnection, KeptConnections, query_error};
+
+use crate::telemetry::metrics::PoolReading;
 
 /// How long a transaction of ours may stand still. A process that is frozen in the middle of one, or cut off
 /// from the network, would keep its locks, and with them everybody else, until it is back.
@@ -145,6 +150,27 @@ impl Db {
         Ok(WriteTx { tx: self.pool.begin_with_options(options).await?, _sqlite_writer: guard })
     }
 
+    /// How the pools are used.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolReading> {
+        let batches = self.batches.as_ref().map(KeptConnections::reading);
+        let main = match self.backend() {
+            DbBackend::Sqlite => reading("main", self.pool.get_sqlite_connection_pool()),
+            _ => reading("main", self.pool.get_postgres_connection_pool()),
+        };
+        [Some(main), batches].into_iter().flatten().collect()
+    }
+
+    /// How long one has to wait for a connection.
+    pub async fn wait(&self) -> Result<Duration, DbErr> {
+        let started = Instant::now();
+        let lent = match self.backend() {
+            DbBackend::Sqlite => self.pool.get_sqlite_connection_pool().acquire().await.map(drop),
+            _ => self.pool.get_postgres_connection_pool().acquire().await.map(drop),
+        };
+        lent.map(|()| started.elapsed()).map_err(query_error)
+    }
+
     /// Closes every connection.
     pub async fn close(&self) -> Result<(), DbErr> {
         if let Some(batches) = &self.batches {
@@ -191,6 +217,12 @@ async fn open_for_batches(url: &str, connections: u32) -> Result<KeptConnections
     });
     let pool = sea_orm::Database::connect(options).await?;
     Ok(KeptConnections::new(pool.get_postgres_connection_pool().clone(), connections))
+}
+
+fn reading<D: Database>(name: &'static str, pool: &Pool<D>) -> PoolReading {
+    // Read before the others, so that no more are idle than are open.
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    PoolReading { pool: name, open: pool.size().max(idle), idle, max: pool.options().get_max_connections() }
 }
 
 fn options(url: &str, connections: u32) -> ConnectOptions {

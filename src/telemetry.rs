@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 pub mod metrics;
 
-pub use self::metrics::{Metrics, Readings};
+pub use self::metrics::Metrics;
 
 /// Starts logging. `RUST_LOG` chooses what is said; left out: our own news and others' warnings.
 /// A filter that can't be read is an error.

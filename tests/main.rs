@@ -31,6 +31,7 @@ mod rejected;
 mod replicas;
 mod rest;
 mod scale;
+mod sight;
 mod spool;
 mod stalled;
 mod start;

@@ -34,6 +34,19 @@ pub(super) struct Judgement {
     pub(super) pauses: bool,
 }
 
+impl Judgement {
+    /// What became of the try, in a word.
+    pub(super) fn name(&self) -> &'static str {
+        match self.state {
+            MessageState::Sent => "sent",
+            MessageState::Failed => "failed",
+            MessageState::Uncertain => "uncertain",
+            MessageState::Pending if self.tries > 0 => "retried",
+            MessageState::Pending | MessageState::Sending | MessageState::Cancelled => "held_back",
+        }
+    }
+}
+
 /// What the judge has to know besides the outcome.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {

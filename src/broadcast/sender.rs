@@ -33,6 +33,7 @@ use crate::{
     clock::Clock,
     db::Db,
     guest_api::{Door, Lane, Outcome, Permit, lease::Held},
+    telemetry::metrics::Messages,
 };
 
 /// How often the tables are asked when no signal came.
@@ -58,6 +59,8 @@ pub struct Sender {
     pub changed: Arc<Notify>,
     /// Whether this process may send.
     pub lease: watch::Receiver<Option<Held>>,
+    /// Counts what becomes of messages.
+    pub messages: Messages,
 }
 
 /// A claimed message on its way.
@@ -297,6 +300,7 @@ impl Sender {
         let attempt = claimed.attempts + 1;
         let case = Circumstances { policy, is_last_try: attempt >= self.max_attempts, is_dead };
         let judgement = outcome::judge(outcome, case);
+        self.messages.tried(judgement.name());
         let pause = judgement.pauses.then(|| outcome::backoff(attempt, &mut *self.rng));
         Verdict {
             broadcast_id: claimed.broadcast_id,

@@ -36,7 +36,7 @@ pub use {
         MessageSet, broadcast_key, broadcasts_keyset, count, exists_beyond, failures, finished_between,
         message_key, message_pages, messages, messages_by_ids, messages_keyset, page,
     },
-    report::send_rates,
+    report::{not_done, send_rates},
 };
 
 /// One broadcast.

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use super::TRUSTED;
+use crate::telemetry::metrics::PoolReading;
 
 /// A pool whose connections are kept in hand; cheap to clone.
 #[derive(Clone)]
@@ -102,6 +103,13 @@ impl KeptConnections {
         self.lent.close();
         self.idle().clear();
         self.pool.close().await;
+    }
+
+    /// How the pool is used. What is kept in hand is idle here, though not to the pool.
+    pub(super) fn reading(&self) -> PoolReading {
+        let of_pool = super::reading("ingest", &self.pool);
+        let kept = u32::try_from(self.idle().len()).unwrap_or(u32::MAX);
+        PoolReading { idle: (of_pool.idle + kept).min(of_pool.open), ..of_pool }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -85,6 +86,14 @@ impl Hub {
     #[must_use]
     pub fn head(&self) -> i64 {
         *self.head.borrow()
+    }
+
+    /// The instant of a change that was read lately.
+    #[must_use]
+    pub fn changed_at(&self, seq: i64) -> Option<DateTime<Utc>> {
+        let ring = self.lock();
+        let place = ring.entries.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+        ring.entries.get(place).map(|entry| entry.committed_at)
     }
 
     /// Watches everything after `seq`.

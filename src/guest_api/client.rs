@@ -297,6 +297,20 @@ fn excerpt(body: &[u8]) -> String {
 }
 
 impl<T> Outcome<T> {
+    /// In a word.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::NotFound => "not_found",
+            Self::Limited { .. } => "limited",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Refused { .. } => "refused",
+            Self::Retry { .. } => "retry",
+            Self::Ambiguous { .. } => "ambiguous",
+        }
+    }
+
     fn and_then<U>(self, next: impl FnOnce(T) -> Outcome<U>) -> Outcome<U> {
         match self {
             Self::Done(value) => next(value),

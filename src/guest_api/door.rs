@@ -20,6 +20,7 @@ use super::{
     lease::Held,
     pacer::{Advice, Answer, Learned, Pacer, Ticket, Verdict},
 };
+use crate::telemetry::metrics::{DoorReading, Requests};
 
 /// How soon to ask again after letting somebody pass.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     given_back: Notify,
     /// Signalled when the gate has closed.
     closed: Notify,
+    requests: Requests,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,12 @@ pub(super) struct Knowledge {
 impl Door {
     /// A door with `in_flight_max` places, which opens while `lease` says that this process holds it.
     #[must_use]
-    pub fn new(api: GuestApi, in_flight_max: usize, lease: watch::Receiver<Option<Held>>) -> Self {
+    pub fn new(
+        api: GuestApi,
+        in_flight_max: usize,
+        lease: watch::Receiver<Option<Held>>,
+        requests: Requests,
+    ) -> Self {
         let in_flight_max = u32::try_from(in_flight_max).unwrap_or(u32::MAX);
         let state = State { pacer: Pacer::new(in_flight_max), lanes: Lanes::default() };
         let inner = Arc::new(Inner {
@@ -91,6 +98,7 @@ impl Door {
             state: Mutex::new(state),
             given_back: Notify::new(),
             closed: Notify::new(),
+            requests,
         });
         Self { api: api.heard_by(Arc::clone(&inner)), inner, lease }
     }
@@ -111,6 +119,20 @@ impl Door {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.inner.lock().pacer.in_flight()
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn reading(&self) -> DoorReading {
+        let (now, Knowledge { learned, shut }) = (self.inner.now(), self.knowledge());
+        let state = self.inner.lock();
+        DoorReading {
+            is_held: is_held(&self.lease, Instant::now()),
+            rate: state.pacer.rate(now),
+            estimate: learned.map(|learned| learned.rate),
+            gate: shut.as_secs_f64(),
+            in_flight: state.pacer.in_flight(),
+        }
     }
 
     /// When something may be sent again; `None` while it may.
@@ -297,6 +319,10 @@ impl Permit {
 
     /// Gives the permit back with what the provider answered.
     pub fn answered<T>(mut self, outcome: &Outcome<T>) {
+        if let Stage::Left(ticket) = self.stage {
+            let took = Duration::try_from_secs_f64(self.inner.now() - ticket.sent()).unwrap_or_default();
+            self.inner.requests.ended(self.lane.call(), outcome.name(), took);
+        }
         self.give_back(match outcome {
             Outcome::Limited { wait } => Answer::Limited { wait: wait.as_secs_f64() },
             // Perhaps it never came to the provider, so it says nothing of what that takes.
@@ -379,7 +405,8 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (state, lease) = watch::channel(None);
         let api = GuestApi::new(reqwest::Client::new(), String::new(), Clock::from_fn(Default::default));
-        (Door::new(api, places, lease), state)
+        let metrics = crate::telemetry::Metrics::new().unwrap();
+        (Door::new(api, places, lease, metrics.requests().clone()), state)
     }
 
     fn held(epoch: i64) -> Held {

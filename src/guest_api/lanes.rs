@@ -19,6 +19,18 @@ pub enum Lane {
     Bulk,
 }
 
+impl Lane {
+    /// What its calls are for, in a word.
+    #[must_use]
+    pub fn call(self) -> &'static str {
+        match self {
+            Self::Urgent | Self::Bulk => "guest",
+            Self::Registration => "registration",
+            Self::Broadcast => "message",
+        }
+    }
+}
+
 /// Who waits.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {

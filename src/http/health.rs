@@ -1,12 +1,11 @@
-//! Whether the server lives, whether it can serve, and what it measures.
+//! Whether the server lives, and whether it can serve.
 
 use std::time::Duration;
 
-use axum::{Json, extract::State, http::header, response::IntoResponse};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 use super::{Reception, answer::Refusal};
-use crate::{graphql::live::Counts, telemetry::Readings};
 
 /// How long the database may take to answer.
 const PING: Duration = Duration::from_secs(1);
@@ -23,6 +22,12 @@ pub(super) async fn alive() -> &'static str {
 
 /// `GET /readyz`: events can be taken, by the database or, which is said, by the spool; and the rest was ready once.
 pub(super) async fn ready(State(state): State<Reception>) -> Result<String, Refusal> {
+    let answers = answers(&state).await;
+    judge(&state, answers)
+}
+
+/// The same, for who knows whether the database answers.
+pub(super) fn judge(state: &Reception, answers: bool) -> Result<String, Refusal> {
     if state.stopping.is_cancelled() {
         return Err(Refusal::unavailable("stopping", 1));
     }
@@ -33,7 +38,7 @@ pub(super) async fn ready(State(state): State<Reception>) -> Result<String, Refu
             format!("the database has not been reached since the start; spool in use, waiting: {waiting}");
         return Err(Refusal::unavailable(message, 1));
     }
-    match (answers(&state).await, waiting) {
+    match (answers, waiting) {
         (true, 0) => Ok("ready\n".to_owned()),
         (true, _) => Ok(format!("ready; spool in use, waiting: {waiting}\n")),
         (false, _) if spool.can_take() => {
@@ -56,22 +61,4 @@ async fn answers(state: &Reception) -> bool {
         }
         Err(_) => false,
     }
-}
-
-/// `GET /metrics`, for Prometheus.
-pub(super) async fn metrics(State(state): State<Reception>) -> impl IntoResponse {
-    let spool = state.ingest.spool();
-    let waiting = spool.usage().borrow().waiting;
-    let (registration, live) = (&state.registration, state.live_counts());
-    let readings = Readings {
-        spool_waiting: waiting,
-        spool_in_use: waiting > 0 || state.ingest.is_database_away(),
-        spool_set_aside: spool.set_aside(),
-        failures_in_a_row: registration.deliveries().failures_in_a_row(),
-        registration_gaps: registration.gaps_found(),
-        executions: live.map_or(0, Counts::executions),
-        watchers: live.map_or(0, Counts::watchers),
-        sockets: state.sockets.open(),
-    };
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(readings))
 }

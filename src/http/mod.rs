@@ -11,13 +11,17 @@ use axum::{
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::graphql::{Schema, Services, live::Live};
+use crate::{
+    graphql::{Schema, Services, live::Live},
+    guest_api::Door,
+};
 
 mod answer;
 mod body;
 mod graphql;
 mod health;
 mod line;
+mod metrics;
 mod origin;
 mod pages;
 mod reception;
@@ -61,6 +65,8 @@ pub struct Parts {
     pub schema: Schema,
     /// The same, for what is watched.
     pub live: Live,
+    /// The way to the Guest API.
+    pub door: Door,
     /// Places for live connections.
     pub sockets: Sockets,
     /// Origins whose pages may call us.
@@ -77,7 +83,7 @@ pub fn router(reception: Reception) -> Router {
         .route("/api/health", get(health::health))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(metrics::metrics))
         .fallback(reception::pass_on)
         // Handlers that take a body read it themselves, with a limit of their own.
         .layer(DefaultBodyLimit::disable())

@@ -14,11 +14,10 @@ use axum::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{HttpState, Secrets, Sockets, answer::Refusal, graphql};
+use super::{HttpState, Secrets, Sockets, answer::Refusal, graphql, metrics::Sampled};
 use crate::{
     clock::Clock,
     db::Db,
-    graphql::live::Counts,
     guest_api::registration::Registration,
     reservations::{ingest::Ingest, rejected::Keeper},
     telemetry::Metrics,
@@ -58,6 +57,7 @@ pub struct Reception(Arc<Inner>);
 struct Inner {
     front: Front,
     behind: OnceLock<Behind>,
+    sampled: Sampled,
 }
 
 struct Behind {
@@ -77,7 +77,7 @@ impl Reception {
     /// With nothing behind it.
     #[must_use]
     pub fn new(front: Front) -> Self {
-        Self(Arc::new(Inner { front, behind: OnceLock::new() }))
+        Self(Arc::new(Inner { front, behind: OnceLock::new(), sampled: Sampled::default() }))
     }
 
     /// From now on the routes that need a database answer.
@@ -90,9 +90,14 @@ impl Reception {
         self.0.behind.get().is_some()
     }
 
-    /// How much is watched, once there is something to watch.
-    pub(super) fn live_counts(&self) -> Option<&Counts> {
-        self.0.behind.get().map(|behind| behind.state.live.counts())
+    /// What the database said when it was last asked for `/metrics`.
+    pub(super) fn sampled(&self) -> &Sampled {
+        &self.0.sampled
+    }
+
+    /// What is behind, once there is something.
+    pub(super) fn state(&self) -> Option<&HttpState> {
+        self.0.behind.get().map(|behind| &behind.state)
     }
 }
 

@@ -1,7 +1,13 @@
 //! Live connections: WebSockets and event streams. So many and no more, and a stop waits for their
 //! farewells.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
@@ -50,6 +56,7 @@ pub struct Sockets {
     limits: Limits,
     free: Arc<Semaphore>,
     tracker: TaskTracker,
+    open: Arc<[AtomicUsize; TRANSPORTS.len()]>,
 }
 
 /// A live connection has one for as long as it lives.
@@ -57,14 +64,40 @@ pub struct Sockets {
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     _token: TaskTrackerToken,
+    open: Arc<[AtomicUsize; TRANSPORTS.len()]>,
+    transport: Transport,
 }
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open[self.transport as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is spoken on a live connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// `graphql-transport-ws`
+    WebSocket,
+    /// `graphql-ws`
+    LegacyWebSocket,
+    /// GraphQL over `text/event-stream`
+    Sse,
+    /// GraphQL over `multipart/mixed`
+    Multipart,
+    /// `/api/events`
+    Events,
+}
+
+/// Their names, in their order.
+const TRANSPORTS: [&str; 5] = ["graphql-transport-ws", "graphql-ws", "sse", "multipart", "events"];
 
 impl Sockets {
     /// All places free.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let free = Semaphore::new(limits.sockets.min(Semaphore::MAX_PERMITS));
-        Self { limits, free: Arc::new(free), tracker: TaskTracker::new() }
+        Self { limits, free: Arc::new(free), tracker: TaskTracker::new(), open: Arc::default() }
     }
 
     /// What was configured.
@@ -78,19 +111,21 @@ impl Sockets {
         self.limits.times.stalled + FAREWELL
     }
 
-    /// How many are live.
-    pub(super) fn open(&self) -> usize {
-        self.limits.sockets.saturating_sub(self.free.available_permits())
+    /// How many are live, by what is spoken on them.
+    pub(super) fn open(&self) -> Vec<(&'static str, usize)> {
+        TRANSPORTS.into_iter().zip(self.open.iter().map(|open| open.load(Ordering::Relaxed))).collect()
     }
 
     /// A place, or 503 when all are taken.
-    pub(super) fn take(&self) -> Result<Place, Refusal> {
+    pub(super) fn take(&self, transport: Transport) -> Result<Place, Refusal> {
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
             let message =
                 format!("MAX_SOCKETS: all {} places for live connections are taken", self.limits.sockets);
             Refusal::unavailable(message, RETRY_AFTER)
         })?;
-        Ok(Place { _permit: permit, _token: self.tracker.token() })
+        self.open[transport as usize].fetch_add(1, Ordering::Relaxed);
+        let open = Arc::clone(&self.open);
+        Ok(Place { _permit: permit, _token: self.tracker.token(), open, transport })
     }
 
     /// Waits until all have gone.

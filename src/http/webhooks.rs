@@ -40,7 +40,7 @@ pub(super) async fn receive(
             _ => "rejected",
         },
     };
-    state.metrics.webhooks(result).increment(1);
+    state.metrics.webhook(result);
     // An answer of 401 counts neither way. It goes to whoever has no secret of ours, so a stranger could
     // raise a false alarm with it; and it is no sign that the provider is served.
     if result != "unauthorized" {

@@ -120,7 +120,7 @@ impl Ingest {
         let started = Instant::now();
         event.timestamp.get_or_insert_with(|| self.clock.now());
         let taken = self.take(event).await;
-        self.metrics.ingest_seconds.record(started.elapsed());
+        self.metrics.ingested(started.elapsed());
         taken
     }
 
@@ -147,6 +147,12 @@ impl Ingest {
         let queues = self.queues.len() as u64;
         // Below the number of queues, so it is a place among them.
         &self.queues[usize::try_from(hasher.finish() % queues).unwrap_or_default()]
+    }
+
+    /// Events that wait for the writers.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queues.iter().map(|queue| queue.max_capacity() - queue.capacity()).sum()
     }
 
     /// Whether the database is away, as far as the writers know.
@@ -250,8 +256,9 @@ impl Writer {
         if self.availability.is_away() {
             return vec![Fate::Away; events.len()];
         }
-        self.metrics.ingest_batch_events.record(u32::try_from(events.len()).unwrap_or(u32::MAX));
+        let started = Instant::now();
         let fates = table.apply(events).await;
+        self.metrics.batch(events.len(), started.elapsed());
         if fates.contains(&Fate::Away) {
             self.availability.lost();
         }

@@ -8,7 +8,13 @@
 mod aside;
 mod file;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use thiserror::Error;
 use tokio::{
@@ -44,6 +50,7 @@ pub struct Spool {
     file: Arc<SpoolFile>,
     max_bytes: u64,
     queue: mpsc::Sender<Keep>,
+    refused: Arc<AtomicU64>,
 }
 
 /// The task that writes the file.
@@ -66,7 +73,7 @@ impl Spool {
     pub async fn start(path: PathBuf, max_bytes: u64) -> (Self, SpoolWriter) {
         let file = Arc::new(SpoolFile::open(path).await);
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let spool = Self { file: Arc::clone(&file), max_bytes, queue };
+        let spool = Self { file: Arc::clone(&file), max_bytes, queue, refused: Arc::default() };
         let cancel = CancellationToken::new();
         let task = tokio::spawn(run(Arc::clone(&file), max_bytes, receiver, cancel.clone()));
         (spool, SpoolWriter { file, task, cancel })
@@ -74,6 +81,14 @@ impl Spool {
 
     /// Keeps an event, which must have been stamped; answers when it is on disk.
     pub async fn append(&self, event: &ReservationEvent) -> Result<(), SpoolError> {
+        let kept = self.try_append(event).await;
+        if kept.is_err() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    async fn try_append(&self, event: &ReservationEvent) -> Result<(), SpoolError> {
         let event = serde_json::to_string(event).map_err(|_| SpoolError::Broken)?;
         let (answer, result) = oneshot::channel();
         self.queue.send(Keep { event, answer }).await.map_err(|_| SpoolError::Broken)?;
@@ -84,6 +99,18 @@ impl Spool {
     #[must_use]
     pub fn usage(&self) -> watch::Receiver<Usage> {
         self.file.usage().subscribe()
+    }
+
+    /// Bytes it may hold.
+    #[must_use]
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    /// Events that were not kept.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Damaged files that this process set aside.

@@ -142,11 +142,17 @@ impl TestApp {
         .await;
     }
 
-    /// What `/metrics` says of this one.
+    /// What `/metrics` says of this one, a whole number: the sum over its labels.
     pub async fn metric(&self, name: &str) -> u64 {
         let text = self.http.get(self.url("/metrics")).send().await.unwrap().text().await.unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let (labels, value) = rest.rsplit_once(' ')?;
+            (labels.is_empty() || labels.starts_with('{')).then(|| value.parse::<f64>().unwrap())
+        });
+        let values: Vec<_> = values.collect();
+        assert!(!values.is_empty(), "no {name} in {text}");
+        format!("{}", values.iter().sum::<f64>()).parse().unwrap()
     }
 
     /// Waits until `/metrics` says this.

@@ -20,6 +20,19 @@ pub(in crate::broadcast) async fn any_unreported(db: &Db) -> Result<bool, DbErr>
     Ok(db::query_one(db.pool(), sql, []).await?.is_some())
 }
 
+/// How many broadcasts that are not done have this status, and how many messages without a result they have.
+pub async fn not_done(db: &Db) -> Result<Vec<(BroadcastStatus, i64, i64)>, DbErr> {
+    let sql = "SELECT status, COUNT(*) AS broadcasts, COALESCE(SUM(pending), 0) AS messages \
+               FROM broadcasts WHERE completed_at IS NULL GROUP BY status";
+    let rows = db::query_all(db.pool(), sql, []).await?;
+    rows.iter()
+        .map(|row| {
+            let status = BroadcastStatus::parse(&row.try_get::<String>("", "status")?)?;
+            Ok((status, row.try_get("", "broadcasts")?, row.try_get("", "messages")?))
+        })
+        .collect()
+}
+
 /// Takes the broadcasts whose present state the change log lacks, each with the number of the last
 /// result it has. They count as reported once the transaction commits.
 pub(in crate::broadcast) async fn take_unreported(

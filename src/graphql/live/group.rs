@@ -305,12 +305,17 @@ struct Driver {
 impl Driver {
     async fn run(self, mut execution: Execution) {
         let mut work = Work::default();
+        // What came before the group is old news to its first watcher.
+        let old = self.inner.hub.head();
         while let Some(answer) = std::future::poll_fn(|cx| execution.poll_next(cx)).await {
             match answer {
                 Answer::Next { seq: Some(seq), body } => {
                     self.group.room().await;
                     self.group.push(seq, Arc::clone(&body));
                     self.group.deliver(seq, &body, &mut work).await;
+                    if seq > old {
+                        self.inner.delivered(seq);
+                    }
                 }
                 // An error of the request: its response has no position.
                 Answer::Next { seq: None, .. } => break,

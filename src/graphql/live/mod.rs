@@ -22,7 +22,11 @@ use super::{
     admission::Admission,
     document::{Operation, Position},
 };
-use crate::feed::{Cursor, Hub};
+use crate::{
+    clock::Clock,
+    feed::{Cursor, Hub},
+    telemetry::metrics::Deliveries,
+};
 
 mod counts;
 mod execution;
@@ -77,6 +81,8 @@ struct Inner {
     hub: Hub,
     groups: Mutex<HashMap<Arc<Key>, Arc<Group>>>,
     counts: Arc<Counts>,
+    deliveries: Deliveries,
+    clock: Clock,
 }
 
 impl std::fmt::Debug for Live {
@@ -88,8 +94,9 @@ impl std::fmt::Debug for Live {
 impl Live {
     /// Nothing watched yet.
     #[must_use]
-    pub fn new(schema: Schema, admission: Admission, hub: Hub) -> Self {
-        Self(Arc::new(Inner { schema, admission, hub, groups: Mutex::default(), counts: Arc::default() }))
+    pub fn new(schema: Schema, admission: Admission, hub: Hub, deliveries: Deliveries, clock: Clock) -> Self {
+        let (groups, counts) = (Mutex::default(), Arc::default());
+        Self(Arc::new(Inner { schema, admission, hub, groups, counts, deliveries, clock }))
     }
 
     /// What every request comes through first.
@@ -165,6 +172,13 @@ impl Inner {
     async fn resume(&self, cursor: &str) -> Option<i64> {
         let cursor = Cursor::parse(cursor).ok()?;
         self.hub.feed().resume(cursor).await.ok()?.ok()
+    }
+
+    /// The event of a position was given to those who wait for it.
+    fn delivered(&self, seq: i64) {
+        if let Some(changed_at) = self.hub.changed_at(seq) {
+            self.deliveries.given(changed_at, self.clock.now());
+        }
     }
 
     fn groups(&self) -> MutexGuard<'_, HashMap<Arc<Key>, Arc<Group>>> {

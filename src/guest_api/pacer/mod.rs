@@ -43,6 +43,13 @@ pub(super) struct Ticket {
     sent: f64,
 }
 
+impl Ticket {
+    /// When it left.
+    pub(super) fn sent(self) -> f64 {
+        self.sent
+    }
+}
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Answer {

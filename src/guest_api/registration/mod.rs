@@ -61,6 +61,8 @@ struct Inner {
 pub struct Status {
     /// The URL that events are sent to.
     pub url: String,
+    /// Whether it is to be registered.
+    pub is_wanted: bool,
     /// Whether the provider's list showed it at `checked_at`.
     pub is_registered: bool,
     /// When the list was last read.
@@ -137,9 +139,12 @@ impl Registration {
         let row = store::find(self.0.db.pool(), &url).await?;
         let here = self.0.deliveries.last_event_at();
         Ok(Some(match row {
-            None => Status { url, is_registered: false, checked_at: None, last_event_at: here },
+            None => {
+                Status { url, is_wanted: true, is_registered: false, checked_at: None, last_event_at: here }
+            }
             Some(row) => Status {
                 url,
+                is_wanted: row.wanted,
                 is_registered: row.is_registered,
                 checked_at: row.checked_at,
                 last_event_at: row.last_event_at.max(here),

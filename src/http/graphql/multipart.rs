@@ -5,11 +5,13 @@
 //! A client takes a part as whole when it sees the boundary after it, so that boundary goes with the part.
 
 use super::stream::Framing;
+use crate::http::sockets::Transport;
 
 /// Writes parts.
 pub(super) enum Parts {}
 
 impl Framing for Parts {
+    const TRANSPORT: Transport = Transport::Multipart;
     const CONTENT_TYPE: &'static str = "multipart/mixed;boundary=\"graphql\";subscriptionSpec=1.0";
     const ALIVE: &'static str = "\r\ncontent-type: application/json\r\n\r\n{}\r\n--graphql";
     const COMPLETE: &'static str = "--\r\n";

@@ -5,11 +5,13 @@
 //! `id:` of an event is its cursor, so that browsers resume by themselves.
 
 use super::stream::Framing;
+use crate::http::sockets::Transport;
 
 /// Writes events.
 pub(super) enum Events {}
 
 impl Framing for Events {
+    const TRANSPORT: Transport = Transport::Sse;
     const CONTENT_TYPE: &'static str = "text/event-stream";
     const ALIVE: &'static str = ":\n\n";
     // Without a line for data, browsers would not tell it.

@@ -14,11 +14,17 @@ use futures::{Stream, StreamExt as _};
 
 use crate::{
     graphql::live::{Answer, Live, Watch},
-    http::{HttpState, answer::Refusal, sockets::Place},
+    http::{
+        HttpState,
+        answer::Refusal,
+        sockets::{Place, Transport},
+    },
 };
 
 /// How a protocol writes things down.
 pub(super) trait Framing: 'static {
+    /// What it counts as.
+    const TRANSPORT: Transport;
     /// The media type.
     const CONTENT_TYPE: &'static str;
     /// A sign of life.
@@ -36,7 +42,7 @@ pub(super) trait Framing: 'static {
 
 /// A response that streams the answers.
 pub(super) fn respond<F: Framing>(state: &HttpState, watch: Watch) -> Result<Response, Refusal> {
-    let place = state.sockets.take()?;
+    let place = state.sockets.take(F::TRANSPORT)?;
     let body = Body::from_stream(frames::<F>(state, watch, place).map(Ok::<_, std::convert::Infallible>));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(F::CONTENT_TYPE)),

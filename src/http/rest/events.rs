@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     feed::{Cursor, CursorError, Hub, Watcher},
-    http::{HttpState, answer::Refusal},
+    http::{HttpState, answer::Refusal, sockets::Transport},
     reservations::change::ReservationChange,
 };
 
@@ -39,7 +39,7 @@ pub(in crate::http) async fn stream(
     };
     let ready = Event::default().event("ready").id(hub.feed().cursor(seq).to_string()).data("{}");
     let events = stream::iter([ready]).chain(changes(hub.watch(seq), hub));
-    let place = state.sockets.take()?;
+    let place = state.sockets.take(Transport::Events)?;
     let events = events.map(move |event| {
         let _held = &place;
         Ok::<_, Infallible>(event)

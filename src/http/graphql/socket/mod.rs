@@ -20,7 +20,14 @@ use futures::{FutureExt as _, SinkExt as _, StreamExt as _, future, stream::BoxS
 
 use crate::{
     graphql::{document::Operation, errors, once::once},
-    http::{HttpState, answer::Refusal, body::BODY_MAX, line::Line, origin, sockets::FAREWELL},
+    http::{
+        HttpState,
+        answer::Refusal,
+        body::BODY_MAX,
+        line::Line,
+        origin,
+        sockets::{FAREWELL, Transport},
+    },
 };
 
 mod message;
@@ -53,7 +60,8 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
     // Over HTTP/2 the socket is a part of a connection, which has others.
     let direct = parts.extensions.get::<ConnectInfo<Line>>().filter(|_| parts.version < Version::HTTP_2);
     let direct = direct.map(|ConnectInfo(line)| line.clone());
-    let place = state.sockets.take()?;
+    let transport = if name == CURRENT { Transport::WebSocket } else { Transport::LegacyWebSocket };
+    let place = state.sockets.take(transport)?;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
