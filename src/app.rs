@@ -31,6 +31,7 @@ use crate::{
     },
     http::{self, HttpState},
     reservations::hydrate,
+    vitals::Vitals,
 };
 
 pub use self::database::open_database;
@@ -101,17 +102,25 @@ fn spawn_background(
     services: &Services,
     door: &Door,
     lease: watch::Receiver<Option<lease::Held>>,
+    vitals: &Vitals,
 ) {
     let (hub, feed, clock) = (&services.hub, services.hub.feed(), &services.clock);
-    tracker.spawn(hub.clone().run(cancel.clone()));
+    vitals.watch("feed", tracker.spawn(hub.clone().run(cancel.clone())).abort_handle());
     if services.db.backend() == DbBackend::Postgres {
         tracker.spawn(hub.clone().notify_others(cancel.clone()));
         tracker.spawn(hub.clone().listen_to_others(cancel.clone()));
     }
     let changed: Arc<Notify> = Arc::clone(&services.changed);
-    tracker.spawn(progress::run(feed.clone(), clock.clone(), changed, lease.clone(), cancel.clone()));
-    tracker.spawn(hydrate::run(feed.clone(), door.clone(), clock.clone(), cancel.clone()));
-    tracker.spawn(registration::keep(services.registration.clone(), door.clone(), lease, cancel.clone()));
+    let progress = progress::run(feed.clone(), clock.clone(), changed, lease.clone(), cancel.clone());
+    vitals.watch("progress", tracker.spawn(progress).abort_handle());
+    let hydrate = hydrate::run(feed.clone(), door.clone(), clock.clone(), cancel.clone());
+    vitals.watch("guests", tracker.spawn(hydrate).abort_handle());
+    let registration = registration::keep(services.registration.clone(), door.clone(), lease, cancel.clone());
+    let registration = tracker.spawn(registration);
+    // Without a URL there is nothing to be kept, and its task ends.
+    if services.registration.has_url() {
+        vitals.watch("registration", registration.abort_handle());
+    }
 }
 
 fn state(
@@ -177,8 +186,12 @@ impl Running {
         background
             .spawn(background_cancel.clone().run_until_cancelled_owned(reception.metrics.clone().upkeep()));
         background.spawn(memory.keep(db.clone(), lease.clone(), background_cancel.clone()));
-        spawn_background(&background, &background_cancel, &services, &door, lease);
-        let intake = intake.run(hub.feed(), &reception.rejected);
+        let vitals = &reception.vitals;
+        vitals.watch("lease", lease_task.abort_handle());
+        spawn_background(&background, &background_cancel, &services, &door, lease, vitals);
+        let sender = tokio::spawn(sender.run(sender_cancel.clone()));
+        vitals.watch("sender", sender.abort_handle());
+        let intake = intake.run(hub.feed(), &reception.rejected, vitals);
         let registration = services.registration.clone();
         reception.complete(state(&config, rules, services, door, &reception, stopping.clone()));
         Self {
@@ -189,7 +202,7 @@ impl Running {
             server: server.answer(addr),
             stopping,
             intake,
-            sender: tokio::spawn(sender.run(sender_cancel.clone())),
+            sender,
             sender_cancel,
             lease: lease_task,
             lease_cancel,

@@ -19,3 +19,4 @@ pub mod keyset;
 pub mod reservations;
 pub mod sandbox;
 pub mod telemetry;
+pub mod vitals;

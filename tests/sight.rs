@@ -1,13 +1,33 @@
-//! What the server says of itself: `/metrics`.
+//! What the server says of itself: `/metrics`, `/healthz` and `/readyz`.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use besty::sandbox::{Effect, Fault, GuestApiSettings, Kind, Limit};
+use besty::{
+    app::{self, Outside},
+    clock::Clock,
+    config::Config,
+    sandbox::{Effect, Fault, GuestApiSettings, Kind, Limit},
+};
+use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
+use tokio::net::TcpListener;
 
-use crate::support::{TestApp, TestDb, app::Provider, events::named, on_both, sse::Sse, within};
+use crate::support::{
+    TestApp, TestDb,
+    app::{Provider, SECRET, answer},
+    events::named,
+    on_both,
+    sse::Sse,
+    within,
+};
 
-on_both!(what_happens_is_measured, a_broadcast_is_measured,);
+on_both!(what_happens_is_measured, a_broadcast_is_measured, a_writer_that_panicked_is_told,);
 
 /// Prometheus' text form, by series.
 fn series(text: &str) -> HashMap<&str, f64> {
@@ -67,6 +87,7 @@ async fn what_happens_is_measured(db: TestDb) {
         ("besty_guest_api_gate_seconds", 0.0),
         ("besty_registration_wanted", 1.0),
         ("besty_registration_gaps_total", 0.0),
+        ("besty_alive", 1.0),
         ("besty_ready", 1.0),
         ("besty_database_up", 1.0),
     ] {
@@ -129,4 +150,49 @@ async fn a_broadcast_is_measured(db: TestDb) {
         assert_eq!(now.get(name), Some(&value), "{name} in {text}");
     }
     app.stop().await;
+}
+
+/// The clock is asked by many; the writer does so from one place only.
+async fn a_writer_that_panicked_is_told(db: TestDb) {
+    let (armed, provider) = (Arc::new(AtomicBool::new(false)), Provider::quick().await);
+    let (trap, system) = (Arc::clone(&armed), Clock::system());
+    let clock = Clock::from_fn(move || {
+        if trap.load(Ordering::Relaxed) {
+            let from = std::backtrace::Backtrace::force_capture().to_string();
+            assert!(!from.contains("attempt::Table::once"), "a fault in the writer");
+        }
+        system.now()
+    });
+    let spool = db.folder().join("spool.db").to_str().unwrap().to_owned();
+    let set = HashMap::from([
+        ("DATABASE_URL", db.url()),
+        ("WEBHOOK_SECRET", SECRET),
+        ("GUEST_API_BASE_URL", &provider.url),
+        ("SPOOL_PATH", &spool),
+    ]);
+    let config = Config::from_lookup(|name| set.get(name).map(|value| (*value).to_owned())).unwrap();
+    let outside = Outside {
+        clock,
+        rng: Box::new(StdRng::from_rng(&mut rand::rng())),
+        http: app::http_client().unwrap(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let running = app::start(&config, listener, outside).await.unwrap();
+    let (http, base) = (app::http_client().unwrap(), format!("http://{}", running.addr()));
+    let get = async |path: &str| answer(http.get(format!("{base}{path}"))).await;
+    let send = async |n| {
+        let post = http.post(format!("{base}/webhooks")).header("x-webhook-secret", SECRET);
+        answer(post.body(named(n).to_string())).await
+    };
+    assert_eq!(send(1).await, (200, json!({ "ok": true, "result": "applied" })));
+    assert_eq!(get("/healthz").await, (200, json!("ok\n")));
+
+    armed.store(true, Ordering::Relaxed);
+    assert_eq!(send(1).await, (200, json!({ "ok": true, "result": "queued" })), "it is kept all the same");
+    assert_eq!(get("/healthz").await, (503, json!({ "error": "not alive: writer: ended" })));
+    assert_eq!(get("/readyz").await.0, 503);
+    let metrics = get("/metrics").await.1;
+    assert!(metrics.as_str().unwrap().contains("\nbesty_alive 0\n"), "{metrics}");
+    armed.store(false, Ordering::Relaxed);
+    running.stop().await;
 }

@@ -22,6 +22,7 @@ use crate::{
     http::{self, Reception, Secrets, Sockets},
     reservations::rejected::{Keeper, Limits},
     telemetry::Metrics,
+    vitals::Vitals,
 };
 
 /// How long webhooks wait for the database to get ready; the source drops slow receivers.
@@ -60,7 +61,8 @@ impl Front {
             Db::open(&config.database).await.context("DATABASE_URL, DB_*: the database can't be used")?;
         let (metrics, stopping) = (Metrics::new()?, CancellationToken::new());
         let writers = if db.backend() == DbBackend::Postgres { 2 } else { 1 };
-        let intake = Intake::open(config, writers, &outside.clock, &metrics).await;
+        let vitals = Vitals::default();
+        let intake = Intake::open(config, writers, &outside.clock, &metrics, &vitals).await;
         let url = config.public_webhook_url.clone();
         let reception = Reception::new(http::Front {
             db: db.clone(),
@@ -72,6 +74,7 @@ impl Front {
             sockets: Sockets::new(config.live),
             origins: config.cors_origins.clone(),
             metrics,
+            vitals,
             stopping: stopping.clone(),
         });
         let server = Server::new(listener, reception.clone(), stopping.clone());

@@ -19,6 +19,7 @@ use crate::{
         spool::{Spool, SpoolWriter},
     },
     telemetry::Metrics,
+    vitals::{Pulse, Vitals},
 };
 
 /// Events are taken, and nothing writes them to the table yet.
@@ -44,8 +45,15 @@ pub(super) struct RunningIntake {
 
 impl Intake {
     /// Opens the spool. `writers` is how many there will be.
-    pub(super) async fn open(config: &Config, writers: usize, clock: &Clock, metrics: &Metrics) -> Self {
+    pub(super) async fn open(
+        config: &Config,
+        writers: usize,
+        clock: &Clock,
+        metrics: &Metrics,
+        vitals: &Vitals,
+    ) -> Self {
         let (spool, spool_writer) = Spool::start(config.spool_path.clone(), config.spool_max_bytes).await;
+        vitals.watch("spool", spool_writer.task());
         let (availability, clock) = (Availability::default(), clock.clone());
         let (ingest, writers) =
             ingest::new(writers, clock.clone(), spool, availability.clone(), metrics.clone());
@@ -63,7 +71,7 @@ impl Intake {
     }
 
     /// Writes from now on, what is in the spool too.
-    pub(super) fn run(self, feed: &Feed, rejected: &Arc<Keeper>) -> RunningIntake {
+    pub(super) fn run(self, feed: &Feed, rejected: &Arc<Keeper>, vitals: &Vitals) -> RunningIntake {
         let drain = Drain::new(
             self.ingest.spool().clone(),
             self.availability.clone(),
@@ -72,10 +80,17 @@ impl Intake {
             self.clock,
         );
         let (writer_cancel, drain_cancel) = (CancellationToken::new(), CancellationToken::new());
-        let run = |writer: Writer| tokio::spawn(writer.run(feed.clone(), writer_cancel.clone()));
+        let run = |writer: Writer| {
+            let pulse = Pulse::default();
+            let task = tokio::spawn(writer.run(feed.clone(), writer_cancel.clone(), pulse.clone()));
+            vitals.watch_pulse("writer", task.abort_handle(), pulse);
+            task
+        };
+        let drain = tokio::spawn(drain.run(drain_cancel.clone()));
+        vitals.watch("drain", drain.abort_handle());
         RunningIntake {
             writers: self.writers.into_iter().map(run).collect(),
-            drain: tokio::spawn(drain.run(drain_cancel.clone())),
+            drain,
             writer_cancel,
             drain_cancel,
             spool: self.spool,

@@ -15,9 +15,19 @@ pub(super) async fn health() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-/// `GET /healthz`: the process answers.
-pub(super) async fn alive() -> &'static str {
-    "ok\n"
+/// `GET /healthz`: the process answers, and its tasks live. Not so once it fails: only a new process mends that.
+/// A database that is away is no reason to fail.
+pub(super) async fn alive(State(state): State<Reception>) -> Result<&'static str, Refusal> {
+    match failing(&state) {
+        Some(what) => Err(Refusal::unavailable(what, 1)),
+        None => Ok("ok\n"),
+    }
+}
+
+/// What is wrong with the tasks. While the server stops they end one after the other.
+pub(super) fn failing(state: &Reception) -> Option<String> {
+    let failing = if state.stopping.is_cancelled() { Vec::new() } else { state.vitals.failing() };
+    (!failing.is_empty()).then(|| format!("not alive: {}", failing.join(", ")))
 }
 
 /// `GET /readyz`: events can be taken, by the database or, which is said, by the spool; and the rest was ready once.
@@ -30,6 +40,9 @@ pub(super) async fn ready(State(state): State<Reception>) -> Result<String, Refu
 pub(super) fn judge(state: &Reception, answers: bool) -> Result<String, Refusal> {
     if state.stopping.is_cancelled() {
         return Err(Refusal::unavailable("stopping", 1));
+    }
+    if let Some(what) = failing(state) {
+        return Err(Refusal::unavailable(what, 1));
     }
     let spool = state.ingest.spool();
     let waiting = spool.usage().borrow().waiting;

@@ -89,6 +89,7 @@ fn readings(state: &Reception, sample: &Sample) -> Readings {
     Readings {
         version: env!("CARGO_PKG_VERSION"),
         database: if state.db.backend() == DbBackend::Sqlite { "sqlite" } else { "postgres" },
+        is_alive: health::failing(state).is_none(),
         is_ready: health::judge(state, sample.is_up).is_ok(),
         is_database_up: sample.is_up,
         queued: state.ingest.waiting(),

@@ -21,6 +21,7 @@ use crate::{
     guest_api::registration::Registration,
     reservations::{ingest::Ingest, rejected::Keeper},
     telemetry::Metrics,
+    vitals::Vitals,
 };
 
 /// How long whoever comes too early is asked to wait, in seconds.
@@ -40,6 +41,8 @@ pub struct Front {
     pub registration: Registration,
     /// What is measured.
     pub metrics: Metrics,
+    /// The tasks that must live.
+    pub vitals: Vitals,
     /// What webhooks must carry.
     pub secrets: Secrets,
     /// Places for live connections.

@@ -30,7 +30,7 @@ use super::{
     batch::Applied,
     spool::{Spool, SpoolError},
 };
-use crate::{clock::Clock, feed::Feed, telemetry::Metrics};
+use crate::{clock::Clock, feed::Feed, telemetry::Metrics, vitals::Pulse};
 
 /// Events a transaction.
 const BATCH: usize = 256;
@@ -185,7 +185,8 @@ async fn keep(spool: &Spool, event: &ReservationEvent) -> Result<Taken, IngestEr
 
 impl Writer {
     /// Writes to the table of `feed` until cancelled; what is queued by then is still written, and nothing more is taken.
-    pub async fn run(mut self, feed: Feed, cancel: CancellationToken) {
+    /// `pulse` says whether it is at a batch.
+    pub async fn run(mut self, feed: Feed, cancel: CancellationToken, pulse: Pulse) {
         let table = Table {
             feed,
             recent: Arc::default(),
@@ -211,7 +212,9 @@ impl Writer {
                 self.gather(&mut jobs).await;
             }
             is_crowded = jobs.len() > 1;
+            pulse.begin();
             self.write(&table, &mut jobs).await;
+            pulse.rest();
         }
     }
 

@@ -19,7 +19,7 @@ use std::{
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::{JoinError, JoinHandle},
+    task::{AbortHandle, JoinError, JoinHandle},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -133,6 +133,12 @@ impl Spool {
 }
 
 impl SpoolWriter {
+    /// The task.
+    #[must_use]
+    pub fn task(&self) -> AbortHandle {
+        self.task.abort_handle()
+    }
+
     /// Writes what waits, takes nothing more, and closes the file.
     pub async fn stop(self) -> Result<(), JoinError> {
         self.cancel.cancel();

@@ -131,6 +131,12 @@ impl Registration {
         self.0.clock.now()
     }
 
+    /// Whether there is a URL to be registered.
+    #[must_use]
+    pub fn has_url(&self) -> bool {
+        self.0.url.is_some()
+    }
+
     /// How it stands; `None` without a URL.
     pub async fn status(&self) -> Result<Option<Status>, DbErr> {
         let Some(url) = self.0.url.clone() else {

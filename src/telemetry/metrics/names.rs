@@ -23,6 +23,7 @@ macro_rules! names {
 
 names! {
     Gauge BUILD "besty_build_info" "1; the labels say what runs";
+    Gauge ALIVE "besty_alive" "1 while /healthz answers 200";
     Gauge READY "besty_ready" "1 while /readyz answers 200";
     Gauge DATABASE_UP "besty_database_up" "1 if the database answered at this scrape";
 

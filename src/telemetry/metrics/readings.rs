@@ -6,11 +6,14 @@ use super::names;
 
 /// Everything that is read.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a gauge of its own")]
 pub struct Readings {
     /// The release.
     pub version: &'static str,
     /// `postgres` or `sqlite`.
     pub database: &'static str,
+    /// Whether `/healthz` would answer 200.
+    pub is_alive: bool,
     /// Whether `/readyz` would answer 200.
     pub is_ready: bool,
     /// Whether the database answered.
@@ -109,6 +112,7 @@ impl Readings {
     /// Sets all of them in the recorder that is in force.
     pub(super) fn set(&self) {
         gauge!(names::BUILD, "version" => self.version, "database" => self.database).set(1);
+        gauge!(names::ALIVE).set(u8::from(self.is_alive));
         gauge!(names::READY).set(u8::from(self.is_ready));
         gauge!(names::DATABASE_UP).set(u8::from(self.is_database_up));
         self.set_intake();
