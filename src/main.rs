@@ -26,6 +26,7 @@ fn run() -> anyhow::Result<()> {
         Err(error) => return Err(anyhow::anyhow!(".env: {error}")),
     }
     let cli = besty::cli::Cli::parse();
-    besty::telemetry::init(std::env::var("RUST_LOG").ok().as_deref())?;
+    let variable = |name| std::env::var(name).ok();
+    besty::telemetry::init(variable("RUST_LOG").as_deref(), variable("LOG_FORMAT").as_deref())?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(besty::cli::run(cli))
 }

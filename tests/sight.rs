@@ -1,7 +1,8 @@
-//! What the server says of itself: `/metrics`, `/healthz` and `/readyz`.
+//! What the server says of itself: `/metrics`, `/healthz`, `/readyz`, and the identifiers of requests.
 
 use std::{
     collections::HashMap,
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,19 +16,29 @@ use besty::{
     sandbox::{Effect, Fault, GuestApiSettings, Kind, Limit},
 };
 use rand::{SeedableRng as _, rngs::StdRng};
-use serde_json::json;
-use tokio::net::TcpListener;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    net::TcpListener,
+};
 
 use crate::support::{
     TestApp, TestDb,
     app::{Provider, SECRET, answer},
+    binary,
     events::named,
     on_both,
     sse::Sse,
     within,
 };
 
-on_both!(what_happens_is_measured, a_broadcast_is_measured, a_writer_that_panicked_is_told,);
+on_both!(
+    what_happens_is_measured,
+    a_broadcast_is_measured,
+    a_writer_that_panicked_is_told,
+    requests_have_an_identifier,
+    lines_of_the_log_are_json,
+);
 
 /// Prometheus' text form, by series.
 fn series(text: &str) -> HashMap<&str, f64> {
@@ -195,4 +206,61 @@ async fn a_writer_that_panicked_is_told(db: TestDb) {
     assert!(metrics.as_str().unwrap().contains("\nbesty_alive 0\n"), "{metrics}");
     armed.store(false, Ordering::Relaxed);
     running.stop().await;
+}
+
+async fn requests_have_an_identifier(db: TestDb) {
+    let provider = Provider::quick().await;
+    let app = TestApp::start(&db, &provider).await;
+    for path in ["/healthz", "/api/reservations", "/graphql", "/nothing", "/metrics"] {
+        let request = |id: &'static str| app.http().get(app.url(path)).header("x-request-id", id).send();
+        let given = request("caller-7.a:b").await.unwrap();
+        assert_eq!(given.headers()["x-request-id"], "caller-7.a:b", "{path}");
+        let ours = request("no \"good\"").await.unwrap().headers()["x-request-id"].clone();
+        assert!(!ours.to_str().unwrap().contains('"'), "{path}: {ours:?}");
+        let other = app.http().get(app.url(path)).send().await.unwrap().headers()["x-request-id"].clone();
+        assert_ne!(ours, other, "{path}");
+    }
+    let refused = app.http().post(app.url("/webhooks")).header("x-request-id", "r1").send().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["x-request-id"]),
+        (401, &"r1".parse().unwrap())
+    );
+    app.stop().await;
+}
+
+async fn lines_of_the_log_are_json(db: TestDb) {
+    let provider = Provider::quick().await;
+    let mut command = binary::command(db.folder());
+    command
+        .envs([("PORT", "0"), ("DATABASE_URL", db.url()), ("WEBHOOK_SECRET", SECRET), ("LOG_FORMAT", "json")])
+        .env("GUEST_API_BASE_URL", &provider.url)
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = async |message: &str| {
+        within(message, async {
+            loop {
+                let line: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+                for name in ["timestamp", "level", "target", "message"] {
+                    assert!(line[name].is_string(), "{name} in {line}");
+                }
+                if line["message"] == message {
+                    return line;
+                }
+            }
+        })
+        .await
+    };
+    let listening = next("listening").await;
+    assert_eq!((&listening["level"], listening.get("request_id")), (&json!("INFO"), None));
+    let url = format!("http://{}/webhooks", listening["fields"]["address"].as_str().unwrap());
+    let http = app::http_client().unwrap();
+    let post = |id| http.post(&url).header("x-webhook-secret", SECRET).header("x-request-id", id);
+    for id in ["one", "two"] {
+        assert_eq!(answer(post(id).body("{}")).await.0, 400);
+        let line = next("a webhook was rejected").await;
+        assert_eq!((&line["request_id"], &line["level"]), (&json!(id), &json!("WARN")), "{line}");
+        assert_eq!(line["fields"]["reason"], "event: missing; give the event type or a status");
+    }
+    child.kill().await.unwrap();
 }

@@ -25,6 +25,7 @@ mod metrics;
 mod origin;
 mod pages;
 mod reception;
+mod request_id;
 mod rest;
 pub(crate) mod secrets;
 mod sockets;
@@ -88,10 +89,12 @@ pub fn router(reception: Reception) -> Router {
         // Handlers that take a body read it themselves, with a limit of their own.
         .layer(DefaultBodyLimit::disable())
         .with_state(reception);
-    match cors {
+    let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
-    }
+    };
+    // The outermost, so that every answer has one.
+    routes.layer(middleware::from_fn_with_state(request_id::Ids::default(), request_id::carry))
 }
 
 /// The routes that need a database.

@@ -19,6 +19,7 @@ use crate::{
         answer::Refusal,
         sockets::{Place, Transport},
     },
+    telemetry::request_id,
 };
 
 /// How a protocol writes things down.
@@ -43,7 +44,8 @@ pub(super) trait Framing: 'static {
 /// A response that streams the answers.
 pub(super) fn respond<F: Framing>(state: &HttpState, watch: Watch) -> Result<Response, Refusal> {
     let place = state.sockets.take(F::TRANSPORT)?;
-    let body = Body::from_stream(frames::<F>(state, watch, place).map(Ok::<_, std::convert::Infallible>));
+    let frames = request_id::within(frames::<F>(state, watch, place));
+    let body = Body::from_stream(frames.map(Ok::<_, std::convert::Infallible>));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(F::CONTENT_TYPE)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),

@@ -20,6 +20,7 @@ use crate::{
     feed::{Cursor, CursorError, Hub, Watcher},
     http::{HttpState, answer::Refusal, sockets::Transport},
     reservations::change::ReservationChange,
+    telemetry::request_id,
 };
 
 /// How often an idle stream says that it lives.
@@ -44,7 +45,7 @@ pub(in crate::http) async fn stream(
         let _held = &place;
         Ok::<_, Infallible>(event)
     });
-    let events = events.take_until(state.stopping.clone().cancelled_owned());
+    let events = request_id::within(events.take_until(state.stopping.clone().cancelled_owned()));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 

@@ -28,6 +28,7 @@ use crate::{
         origin,
         sockets::{FAREWELL, Transport},
     },
+    telemetry::request_id,
 };
 
 mod message;
@@ -68,7 +69,7 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
         .max_message_size(BODY_MAX)
         .max_frame_size(BODY_MAX)
         .protocols([name]);
-    Ok(upgrade.on_upgrade(move |socket| async move {
+    let serve = move |socket| async move {
         if name == CURRENT {
             let (live, stopping) = (state.live.clone(), state.stopping.clone());
             Session::new(socket, direct, live, state.sockets.limits(), stopping).run().await;
@@ -76,7 +77,10 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
             serve_legacy(&state, socket, protocol).await;
         }
         drop(place);
-    }))
+    };
+    // Called in a task of its own.
+    let id = request_id::current();
+    Ok(upgrade.on_upgrade(move |socket| request_id::scope_if(id, serve(socket))))
 }
 
 /// Until the client leaves, or the server stops.
