@@ -40,7 +40,7 @@ run: setup ## Try it: server, stand-in Guest API and a stream of bookings, nothi
 	cargo run --locked -- demo
 
 .PHONY: test
-test: setup setup-checks setup-calls setup-chromium playground clients ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
+test: setup setup-checks setup-calls setup-chromium setup-promtool playground clients ## Formatting, lints, web pages, and every test, on SQLite and PostgreSQL
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --test prove -- -D warnings
@@ -176,6 +176,18 @@ setup-calls:
 	@if ! { command -v curl && command -v jq; } >/dev/null; then \
 		if $(may_apt); then apt-get update -q && $(apt) ca-certificates curl jq; \
 		else echo "curl and jq are needed" >&2; exit 1; fi; fi
+
+# Only the tool: the package would start a service.
+promtool := target/promtool/promtool
+
+.PHONY: setup-promtool
+setup-promtool:
+	@if [ ! -x "$${PROMTOOL:-$(promtool)}" ]; then mkdir -p $(dir $(promtool)); \
+		if found=$$(command -v promtool); then ln -sf "$$found" $(promtool); \
+		elif $(may_apt); then apt-get update -q && cd $(dir $(promtool)) && apt-get download -q prometheus && \
+			dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool.new && \
+			chmod +x promtool.new && mv promtool.new promtool && rm -f prometheus_*.deb; \
+		else echo "promtool is needed, of Prometheus 2.42 or newer: on the PATH, or where PROMTOOL says" >&2; exit 1; fi; fi
 
 # Sanitizers and coverage are for nightly compilers only.
 .PHONY: setup-fuzz

@@ -21,6 +21,7 @@ mod filter;
 mod graphql;
 mod guests;
 mod kill;
+mod ops;
 mod over_http;
 mod pace;
 mod paging;
