@@ -1,4 +1,4 @@
-# besty with its web pages in one binary: docker build -t besty .
+# besty with its web pages in one binary: docker build -t besty --build-arg BESTY_COMMIT=$(git rev-parse --short=12 HEAD) .
 
 FROM node:22-bookworm-slim AS pages
 WORKDIR /src/playground
@@ -13,6 +13,8 @@ FROM rust:1-bookworm AS server
 WORKDIR /src
 COPY . .
 COPY --from=pages /src/playground/dist playground/dist
+# What `besty --version` tells: the repository itself is not in here, see .dockerignore.
+ARG BESTY_COMMIT
 # What is cached between builds is not in the image, so the binary is copied out of it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \

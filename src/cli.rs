@@ -21,7 +21,7 @@ use crate::{
 ///
 /// `besty serve` is configured by environment variables; see README.md.
 #[derive(Debug, Parser)]
-#[command(name = "besty", version)]
+#[command(name = "besty", version = env!("BESTY_VERSION"))]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

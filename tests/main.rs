@@ -38,5 +38,6 @@ mod stalled;
 mod start;
 mod statements;
 mod transports;
+mod version;
 mod watchers;
 mod webhooks;

@@ -87,7 +87,7 @@ fn readings(state: &Reception, sample: &Sample) -> Readings {
     let usage = *spool.usage().borrow();
     let counts = behind.map(|behind| behind.live.counts());
     Readings {
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("BESTY_VERSION"),
         database: if state.db.backend() == DbBackend::Sqlite { "sqlite" } else { "postgres" },
         is_alive: health::failing(state).is_none(),
         is_ready: health::judge(state, sample.is_up).is_ok(),
