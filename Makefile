@@ -100,6 +100,12 @@ schema: setup ## Write schema.graphql anew from the code
 	cargo run --locked --quiet -- schema >schema.graphql.new; \
 	mv schema.graphql.new schema.graphql
 
+.PHONY: docs
+docs: setup ## Write docs/configuration.md anew from the code
+	@trap 'rm -f docs/configuration.md.new' EXIT; set -e; \
+	cargo run --locked --quiet -- configuration >docs/configuration.md.new; \
+	mv docs/configuration.md.new docs/configuration.md
+
 # --- the web pages -----------------------------------------------------------------------------------------
 
 installed := playground/node_modules/.installed

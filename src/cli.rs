@@ -1,4 +1,4 @@
-//! The command line: serve (default) | demo | migrate | schema | sandbox.
+//! The command line: serve (default) | demo | migrate | schema | configuration | sandbox.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{self, Outside, Running},
     clock::Clock,
-    config::{Config, WELL_KNOWN_SECRET},
+    config::{self, Config, WELL_KNOWN_SECRET},
     graphql,
     sandbox::{self, GuestApi, GuestApiSettings, Limit, Source, SourceSettings},
 };
 
 /// Live reservations and guest messages, between a booking source and the people who look after guests.
 ///
-/// `besty serve` is configured by environment variables; see README.md.
+/// `besty serve` is configured by environment variables; see docs/configuration.md.
 #[derive(Debug, Parser)]
 #[command(name = "besty", version = env!("BESTY_VERSION"))]
 pub struct Cli {
@@ -37,6 +37,8 @@ enum Command {
     Migrate,
     /// Print the GraphQL schema
     Schema,
+    /// Print what the environment variables are, as docs/configuration.md
+    Configuration,
     /// Run a stand-in Guest API that posts bookings to every webhook URL that registers with it
     Sandbox(SandboxArgs),
 }
@@ -72,6 +74,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Schema => {
             print!("{}", graphql::sdl());
+            Ok(())
+        }
+        Command::Configuration => {
+            print!("{}", config::document::markdown());
             Ok(())
         }
         Command::Sandbox(args) => run_sandbox(args).await,

@@ -5,6 +5,7 @@
 //! as not set only where "none" is the default.
 
 use std::{
+    cell::RefCell,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -17,6 +18,8 @@ use crate::{
     db::DatabaseSettings,
     http::{Limits, Times, secrets::signer},
 };
+
+pub mod document;
 
 /// The secret of the first try, known to everybody and therefore taken on loopback only.
 pub const WELL_KNOWN_SECRET: &str = "super_secret_key_123";
@@ -67,20 +70,39 @@ fn refuse<T>(variable: &'static str, problem: impl Into<String>) -> Result<T, Co
 impl Config {
     /// Reads the variables through `lookup`, which answers `None` for one that is not set.
     pub fn from_lookup(lookup: impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
-        let env = Env(&lookup);
+        Self::read(&Env(&lookup, &RefCell::default()))
+    }
+
+    /// Every variable that is read, with what is taken when it is not set.
+    #[must_use]
+    pub fn settings() -> Vec<Setting> {
+        let seen = RefCell::new(Vec::new());
+        // Some are read only beside another.
+        for given in [None, Some("DB_HOST")] {
+            let lookup = |name| {
+                note(&seen, name, None, String::new());
+                given.filter(|given| *given == name).map(|_| "localhost".to_owned())
+            };
+            // What is read is known, whatever comes of it.
+            let _ = Self::read(&Env(&lookup, &seen));
+        }
+        seen.into_inner()
+    }
+
+    fn read(env: &Env<'_>) -> Result<Self, ConfigError> {
         let port = env.number("PORT", 3000, 0..=65_535)?;
-        let host = host(&env)?;
+        let host = host(env)?;
         let config = Self {
             listen: SocketAddr::new(host, port),
-            cors_origins: cors_origins(&env)?,
+            cors_origins: cors_origins(env)?,
             database: DatabaseSettings {
-                url: database_url(&env)?.into(),
+                url: database_url(env)?.into(),
                 pool_max: env.number("DB_POOL_MAX", 20, 3..=10_000)?,
             },
             spool_path: env.text("SPOOL_PATH", &format!("besty-spool-{port}.db"))?.into(),
             spool_max_bytes: env.number("SPOOL_MAX_BYTES", 1 << 30, 0..=1 << 50)?,
-            webhook_secrets: webhook_secrets(&env)?,
-            guest_api_base_url: guest_api_base_url(&env)?,
+            webhook_secrets: webhook_secrets(env)?,
+            guest_api_base_url: guest_api_base_url(env)?,
             public_webhook_url: env
                 .optional("PUBLIC_WEBHOOK_URL")
                 .map(|url| http_url("PUBLIC_WEBHOOK_URL", &url).map(|()| url))
@@ -125,8 +147,29 @@ impl Config {
     }
 }
 
-/// Typed access to the variables.
-struct Env<'a>(&'a dyn Fn(&'static str) -> Option<String>);
+/// A variable that is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What is taken when it is not set; `None`: nothing.
+    pub default: Option<String>,
+    /// What it takes, where that can be said in a few words.
+    pub values: String,
+}
+
+/// The first one to say something of a variable is right.
+fn note(seen: &RefCell<Vec<Setting>>, name: &'static str, default: Option<String>, values: String) {
+    let mut seen = seen.borrow_mut();
+    match seen.iter_mut().find(|setting| setting.name == name) {
+        Some(setting) if setting.default.is_none() => (setting.default, setting.values) = (default, values),
+        Some(_) => {}
+        None => seen.push(Setting { name, default, values }),
+    }
+}
+
+/// Typed access to the variables, and a note of each.
+struct Env<'a>(&'a dyn Fn(&'static str) -> Option<String>, &'a RefCell<Vec<Setting>>);
 
 impl Env<'_> {
     fn optional(&self, variable: &'static str) -> Option<String> {
@@ -134,6 +177,7 @@ impl Env<'_> {
     }
 
     fn text(&self, variable: &'static str, default: &str) -> Result<String, ConfigError> {
+        note(self.1, variable, Some(default.to_owned()), String::new());
         match (self.0)(variable) {
             None => Ok(default.to_owned()),
             Some(value) if value.trim().is_empty() => {
@@ -152,6 +196,7 @@ impl Env<'_> {
     where
         N: std::str::FromStr + PartialOrd + std::fmt::Display,
     {
+        note(self.1, variable, Some(default.to_string()), format!("{} to {}", range.start(), range.end()));
         let Some(text) = (self.0)(variable) else {
             return Ok(default);
         };
@@ -165,6 +210,7 @@ impl Env<'_> {
     }
 
     fn flag(&self, variable: &'static str, default: bool) -> Result<bool, ConfigError> {
+        note(self.1, variable, Some(default.to_string()), "`true` or `false`".to_owned());
         match (self.0)(variable).as_deref().map(str::trim) {
             None => Ok(default),
             Some("true") => Ok(true),

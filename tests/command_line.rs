@@ -26,6 +26,7 @@ async fn a_bad_value_stops_the_start_and_names_its_variable() {
         ("DATABASE_URL", "mysql://x"),
         ("BROADCAST_CONCURRENCY", "0"),
         ("RUST_LOG", "besty=loud=very"),
+        ("LOG_FORMAT", "xml"),
     ] {
         let (_folder, command) = besty(&["serve"], &[(variable, value), ("WEBHOOK_SECRET", "own")]);
         let (ok, _, said) = run(command).await;
@@ -51,6 +52,15 @@ async fn schema_prints_the_schema_and_nothing_else() {
     assert!(ok);
     let committed = include_str!("../schema.graphql");
     assert_eq!(printed, committed, "schema.graphql is stale: run `make schema`");
+}
+
+#[tokio::test]
+async fn configuration_prints_the_document_and_nothing_else() {
+    let (_folder, command) = besty(&["configuration"], &[]);
+    let (ok, printed, _) = run(command).await;
+    assert!(ok);
+    let committed = include_str!("../docs/configuration.md");
+    assert_eq!(printed, committed, "docs/configuration.md is stale: run `make docs`");
 }
 
 #[tokio::test]

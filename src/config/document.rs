@@ -1,0 +1,176 @@
+//! `docs/configuration.md`: names, defaults and bounds as they are read, and what is meant by them.
+//!
+//! A variable that is read and has no meaning here fails a test, and so does a meaning that nothing reads.
+
+use std::fmt::Write as _;
+
+use super::{Config, Setting};
+
+/// A variable that is read elsewhere than in [`Config`].
+const ELSEWHERE: [(&str, &str, &str); 2] = [
+    ("RUST_LOG", "warn,besty=info", "a filter of tracing-subscriber"),
+    ("LOG_FORMAT", "text", "`text` or `json`"),
+];
+
+/// Instead of what is read: it depends on another variable.
+const DEFAULTS: [(&str, &str); 3] = [
+    ("SPOOL_PATH", "besty-spool-<PORT>.db"),
+    ("DATABASE_URL", "sqlite://besty.db?mode=rwc"),
+    ("DB_PASSWORD", "interview_password"),
+];
+
+/// By topic: what each variable means.
+const MEANINGS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "Listening",
+        &[
+            (
+                "HOST",
+                "The address to listen on: an IP address or `localhost`. Another than a loopback address needs `ALLOW_ANONYMOUS` and a secret of your own",
+            ),
+            ("PORT", "The port to listen on; 0: any that is free"),
+            ("ALLOW_ANONYMOUS", "Serve everyone who can reach `HOST`, without a login"),
+            (
+                "CORS_ORIGINS",
+                "Origins whose pages may call the server and open WebSockets, separated by commas",
+            ),
+        ],
+    ),
+    (
+        "Database",
+        &[
+            (
+                "DATABASE_URL",
+                "`postgres://...` or `sqlite://...`; goes before `DB_*`. The default is a file in the working directory",
+            ),
+            ("DB_HOST", "`DB_*` are used when at least one of them is set and `DATABASE_URL` is not"),
+            ("DB_PORT", "PostgreSQL's port"),
+            ("DB_USER", "PostgreSQL's user"),
+            ("DB_PASSWORD", "That user's password"),
+            ("DB_NAME", "The name of the database"),
+            (
+                "DB_POOL_MAX",
+                "The most connections to the database at once; two of them (one, below 5) are the writers' own",
+            ),
+        ],
+    ),
+    (
+        "Webhooks",
+        &[
+            (
+                "WEBHOOK_SECRET",
+                "What `X-Webhook-Secret` must carry, or signatures be made with; several, separated by commas, while one is rotated. What follows `whsec_` is a signing key in base64. The default is accepted on a loopback `HOST` only",
+            ),
+            ("SPOOL_PATH", "Where events are kept while the database is away: one file a process"),
+            ("SPOOL_MAX_BYTES", "Bytes of events the spool may hold; beyond, webhooks are answered 503"),
+        ],
+    ),
+    (
+        "Guest API",
+        &[
+            ("GUEST_API_BASE_URL", "The Guest API, `http://` or `https://`"),
+            (
+                "PUBLIC_WEBHOOK_URL",
+                "Where the source reaches our `/webhooks`; when set, the server keeps it registered. The same for all processes of a database",
+            ),
+            ("BROADCAST_CONCURRENCY", "The most requests to the Guest API in flight at once"),
+            ("BROADCAST_MAX_ATTEMPTS", "Tries for each message; an answer of 429 is not a try"),
+        ],
+    ),
+    (
+        "GraphQL and live connections",
+        &[
+            (
+                "GRAPHQL_INTROSPECTION",
+                "Whether clients may ask for the schema; without it the playground knows no names",
+            ),
+            (
+                "MAX_SOCKETS",
+                "Live connections at once, WebSockets and event streams together; more are answered 503 with `Retry-After`",
+            ),
+            (
+                "MAX_SUBSCRIPTIONS_PER_SOCKET",
+                "GraphQL operations at once on one WebSocket; more are refused with the code `TOO_MANY_SUBSCRIPTIONS`",
+            ),
+        ],
+    ),
+    (
+        "Logs",
+        &[
+            ("RUST_LOG", "What is logged, for example `besty=debug`"),
+            ("LOG_FORMAT", "Lines for people, or one JSON object a line"),
+        ],
+    ),
+];
+
+const BEGINNING: &str = "<!-- Written by `make docs` from the code. -->\n\
+# Configuration\n\n\
+Environment variables, or a `.env` file in the working directory; [.env.example](../.env.example) is a template. \
+A value that cannot be used stops the start, and the message names the variable.\n";
+
+/// The document.
+#[must_use]
+pub fn markdown() -> String {
+    let settings = settings();
+    let mut out = BEGINNING.to_owned();
+    for (topic, meanings) in MEANINGS {
+        // A text can't fail to be written to.
+        let _ = write!(out, "\n## {topic}\n\n| variable | default | values | |\n|---|---|---|---|\n");
+        for (name, meaning) in *meanings {
+            let setting = settings.iter().find(|setting| setting.name == *name);
+            let (default, values) = setting.map_or(("none", ""), |setting| {
+                (setting.default.as_deref().unwrap_or("none"), setting.values.as_str())
+            });
+            let default = if default == "none" { default.to_owned() } else { format!("`{default}`") };
+            let _ = writeln!(out, "| `{name}` | {default} | {values} | {meaning} |");
+        }
+    }
+    out
+}
+
+/// Everything that is read, wherever it is.
+fn settings() -> Vec<Setting> {
+    let elsewhere = ELSEWHERE.map(|(name, default, values)| Setting {
+        name,
+        default: Some(default.to_owned()),
+        values: values.to_owned(),
+    });
+    let mut settings = Config::settings();
+    settings.extend(elsewhere);
+    for (name, default) in DEFAULTS {
+        for setting in settings.iter_mut().filter(|setting| setting.name == name) {
+            setting.default = Some(default.to_owned());
+        }
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_has_a_meaning_and_what_has_a_meaning_is_read() {
+        let read: BTreeSet<_> = settings().into_iter().map(|setting| setting.name).collect();
+        let told: Vec<_> =
+            MEANINGS.iter().flat_map(|(_, meanings)| meanings.iter().map(|(name, _)| *name)).collect();
+        assert_eq!(read, told.iter().copied().collect());
+        assert_eq!(read.len(), told.len(), "each once");
+    }
+
+    #[test]
+    fn defaults_and_bounds_are_those_that_are_read() {
+        let text = markdown();
+        for line in [
+            "| `PORT` | `3000` | 0 to 65535 |",
+            "| `ALLOW_ANONYMOUS` | `false` | `true` or `false` |",
+            "| `PUBLIC_WEBHOOK_URL` | none |  |",
+            "| `SPOOL_PATH` | `besty-spool-<PORT>.db` |",
+            "| `DB_PORT` | `5432` | 1 to 65535 |",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}
