@@ -146,7 +146,7 @@ fn start_server(database: &str) -> (Ends, SocketAddr) {
         .envs([("PORT", "0"), ("DATABASE_URL", database), ("WEBHOOK_SECRET", SECRET)])
         .env("GUEST_API_BASE_URL", "http://127.0.0.1:9")
         .env("SPOOL_PATH", spool)
-        .env("RUST_LOG", "warn,besty::cli=info")
+        .env("RUST_LOG", "warn,besty::app=info")
         .current_dir(folder)
         .stderr(Stdio::piped())
         .spawn()
