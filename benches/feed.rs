@@ -4,7 +4,8 @@
 //!
 //! Every watcher is a WebSocket of its own over loopback. All of them are read by one thread of this
 //! process, which counts frames and does not parse them, and its delays count as the server's. The
-//! bare loop is this binary again, in a process of its own, so that its CPU time can be told.
+//! bare loop is this binary again, in a process of its own, so that its CPU time can be told. It writes each
+//! event as it comes; the server may write several at once, and answers and keeps them besides.
 //!
 //! Numbers of watchers may be given as arguments: `cargo bench --bench feed -- 100`.
 #![expect(clippy::disallowed_methods, reason = "a bench measures the time that passes")]

@@ -53,21 +53,25 @@ pub enum Answer {
     Refused(Arc<[ServerError]>),
 }
 
+/// The position of an event, and the response with it.
+pub type Event = (i64, Arc<str>);
+
 /// Where the events of a watcher can be put at once, by whoever makes them: what is made for a thousand
 /// watchers then wakes none of them.
 pub trait Outlet: Send + Sync {
-    /// Puts a response there if nothing else is under way. `scratch` is for whatever it likes.
-    fn offer(&self, body: &str, scratch: &mut Vec<u8>) -> Offered;
+    /// Puts events there, at least one, if nothing else is under way. `scratch` is for whatever it likes.
+    fn offer(&self, events: &[Event], scratch: &mut Vec<u8>) -> Offered;
 }
 
-/// What became of a response that was offered.
+/// What became of events that were offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offered {
-    /// It has gone out.
+    /// All have gone out.
     Taken,
-    /// It is taken, and the watcher must see to the rest of it.
-    Begun,
-    /// Not now. The watcher takes it as it can.
+    /// The first of them are taken, so many and at least one, and the watcher must see to what is left of
+    /// the last of these.
+    Begun(usize),
+    /// None, not now. The watcher takes them as it can.
     Refused,
 }
 

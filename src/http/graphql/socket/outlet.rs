@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 };
 
 use crate::{
-    graphql::live::{Offered, Outlet},
+    graphql::live::{Event, Offered, Outlet},
     http::line::Line,
 };
 
@@ -62,7 +62,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn offer(&self, frame: &[u8]) -> Offered {
+    /// Writes what is taken of whole frames. What a frame that is cut lacks is kept.
+    fn offer(&self, frames: &[u8], lengths: impl Iterator<Item = usize>) -> Offered {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -71,12 +72,19 @@ impl Shared {
         if !state.is_free {
             return Offered::Refused;
         }
-        match self.line.try_write(frame) {
-            Ok(written) if written == frame.len() => Offered::Taken,
+        match self.line.try_write(frames) {
+            Ok(written) if written == frames.len() => Offered::Taken,
             Ok(written) => {
-                state.rest.extend_from_slice(&frame[written..]);
+                let (mut count, mut end) = (0, 0);
+                for length in lengths {
+                    (count, end) = (count + 1, end + length);
+                    if end >= written {
+                        break;
+                    }
+                }
+                state.rest.extend_from_slice(&frames[written..end]);
                 state.is_free = false;
-                Offered::Begun
+                Offered::Begun(count)
             }
             // Full or broken, which the session finds too.
             Err(_) => Offered::Refused,
@@ -98,25 +106,40 @@ impl Events {
     }
 }
 
-impl Outlet for Events {
-    fn offer(&self, body: &str, scratch: &mut Vec<u8>) -> Offered {
-        scratch.clear();
-        match write_frame(&self.prefix, body, scratch) {
-            Ok(()) => self.socket.offer(scratch),
-            Err(_) => Offered::Refused,
-        }
+impl Events {
+    /// A `next` message as a text frame.
+    fn write(&self, body: &str, frames: &mut Vec<u8>) -> io::Result<()> {
+        header().format(self.payload(body) as u64, frames).map_err(io::Error::other)?;
+        frames.extend_from_slice(self.prefix.as_bytes());
+        frames.extend_from_slice(body.as_bytes());
+        frames.push(b'}');
+        Ok(())
+    }
+
+    /// Bytes of the message.
+    fn payload(&self, body: &str) -> usize {
+        self.prefix.len() + body.len() + 1
+    }
+
+    /// Bytes of the frame.
+    fn length(&self, body: &str) -> usize {
+        let payload = self.payload(body);
+        header().len(payload as u64) + payload
     }
 }
 
-/// A `next` message as a text frame.
-fn write_frame(prefix: &str, body: &str, frame: &mut Vec<u8>) -> io::Result<()> {
-    let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
-    let length = (prefix.len() + body.len() + 1) as u64;
-    header.format(length, frame).map_err(io::Error::other)?;
-    frame.extend_from_slice(prefix.as_bytes());
-    frame.extend_from_slice(body.as_bytes());
-    frame.push(b'}');
-    Ok(())
+fn header() -> FrameHeader {
+    FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() }
+}
+
+impl Outlet for Events {
+    fn offer(&self, events: &[Event], scratch: &mut Vec<u8>) -> Offered {
+        scratch.clear();
+        if events.iter().any(|(_, body)| self.write(body, scratch).is_err()) {
+            return Offered::Refused;
+        }
+        self.socket.offer(scratch, events.iter().map(|(_, body)| self.length(body)))
+    }
 }
 
 #[cfg(test)]
@@ -139,44 +162,61 @@ mod tests {
         (LineStream::new(listener.accept().await.unwrap().0), client)
     }
 
+    fn next(body: &str) -> Event {
+        (1, body.into())
+    }
+
     #[tokio::test]
-    async fn what_is_taken_is_a_message() {
+    async fn what_is_taken_is_a_message_each() {
         let (server, client) = pair().await;
         let socket = Shared::new(server.line().clone());
         let events = Events::new(Arc::clone(&socket), r#"{"id":"1","payload":"#.into());
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         let mut scratch = Vec::new();
         for length in [1, 100, 1_000, 100_000] {
-            let body = format!(r#""{}""#, "é".repeat(length));
-            assert_eq!(events.offer(&body, &mut scratch), Offered::Refused, "the session has it");
+            let bodies = [format!(r#""{}""#, "é".repeat(length)), "{}".to_owned()];
+            let both = bodies.each_ref().map(|body| next(body));
+            assert_eq!(events.offer(&both, &mut scratch), Offered::Refused, "the session has it");
             socket.give_back();
-            assert_eq!(events.offer(&body, &mut scratch), Offered::Taken);
-            let Some(Ok(Message::Text(text))) = futures::StreamExt::next(&mut client).await else { panic!() };
-            assert_eq!(text.as_str(), format!(r#"{{"id":"1","payload":{body}}}"#));
+            assert_eq!(events.offer(&both, &mut scratch), Offered::Taken);
+            for body in bodies {
+                let Some(Ok(Message::Text(text))) = futures::StreamExt::next(&mut client).await else {
+                    panic!()
+                };
+                assert_eq!(text.as_str(), format!(r#"{{"id":"1","payload":{body}}}"#));
+            }
             assert!(socket.take().is_empty());
         }
     }
 
+    /// Several frames at a time, and the socket is full within the first, the second or the third of them.
     #[tokio::test]
     async fn the_rest_of_a_frame_is_left_to_the_session() {
-        let (server, mut client) = pair().await;
-        let socket = Shared::new(server.line().clone());
-        let events = Events::new(Arc::clone(&socket), "".into());
-        let (mut frame, body) = (Vec::new(), "x".repeat(100_003));
-        socket.give_back();
-        let mut whole = 0;
-        let last = loop {
-            match events.offer(&body, &mut frame) {
-                Offered::Taken => whole += 1,
-                last => break last,
+        for lengths in [[100_003, 1, 1], [1, 100_003, 1], [1, 1, 100_003], [300, 20_000, 70_000]] {
+            let (server, mut client) = pair().await;
+            let socket = Shared::new(server.line().clone());
+            let events = Events::new(Arc::clone(&socket), "".into());
+            let (mut frames, three) = (Vec::new(), lengths.map(|length| next(&"x".repeat(length))));
+            socket.give_back();
+            let mut whole = 0;
+            let last = loop {
+                match events.offer(&three, &mut frames) {
+                    Offered::Taken => whole += 1,
+                    last => break last,
+                }
+            };
+            let Offered::Begun(count) = last else { panic!("{last:?}") };
+            assert_eq!(events.offer(&three, &mut Vec::new()), Offered::Refused, "a frame is not whole");
+            let rest = socket.take();
+            // What the session goes on with is the end of the frame that was begun, and no more.
+            let mut due = frames.repeat(whole);
+            for (_, body) in &three[..count] {
+                events.write(body, &mut due).unwrap();
             }
-        };
-        assert_eq!(last, Offered::Begun);
-        assert_eq!(events.offer(&body, &mut Vec::new()), Offered::Refused, "a frame is not whole");
-        let rest = socket.take();
-        assert!(frame.ends_with(&rest));
-        let mut sent = vec![0; frame.len() * (whole + 1) - rest.len()];
-        client.read_exact(&mut sent).await.unwrap();
-        assert_eq!([sent, rest].concat(), frame.repeat(whole + 1));
+            assert!(rest.len() < events.length(&three[count - 1].1));
+            let mut sent = vec![0; due.len() - rest.len()];
+            client.read_exact(&mut sent).await.unwrap();
+            assert!([sent, rest].concat() == due, "{lengths:?}");
+        }
     }
 }
