@@ -17,7 +17,12 @@ use crate::support::{
     within,
 };
 
-on_both!(who_takes_nothing_is_closed, who_takes_little_is_not, what_was_begun_is_finished);
+on_both!(
+    who_takes_nothing_is_closed,
+    who_takes_little_is_not,
+    what_was_begun_is_finished,
+    a_stream_that_takes_nothing_is_reset_alone,
+);
 
 async fn start(db: &TestDb, stalled: Duration) -> (TestApp, Provider) {
     let provider = Provider::quick().await;
@@ -117,5 +122,50 @@ async fn what_was_begun_is_finished(db: TestDb) {
         }
     });
     futures::future::join_all(reading).await;
+    app.stop().await;
+}
+
+/// Over HTTP/2, where all of them share one connection.
+async fn a_stream_that_takes_nothing_is_reset_alone(db: TestDb) {
+    let (app, _provider) = start(&db, Duration::from_millis(300)).await;
+    let (base, from) = (app.url(""), stream_cursor(&app.url("")).await);
+    let window = reqwest::Client::builder().http2_prior_knowledge().http2_initial_stream_window_size(65_535);
+    let http = window.http2_initial_connection_window_size(1 << 20).build().unwrap();
+    let open = async |transport, from: &str| {
+        let opened = Follower::open(&http, &base, transport, &json!({}), from).await;
+        opened.expect("a stream")
+    };
+    let streams = [Transport::GraphqlSse, Transport::Multipart, Transport::Events];
+    let mut idle = Vec::new();
+    for transport in streams {
+        idle.push((transport, open(transport, &from).await));
+    }
+    let mut reading = open(Transport::GraphqlSse, &from).await;
+    app.metric_is("besty_sockets", 4).await;
+    let last = flood(&app, 5_000, "res_00001").await;
+    for seq in last - 5_000 + 1..=last {
+        let (_, told) = within("a change", reading.next()).await.expect("a change");
+        assert_eq!(told.seq, seq);
+    }
+    app.metric_is("besty_sockets", 1).await;
+    for (transport, mut stream) in idle {
+        let (mut cursor, mut seq) = (from.clone(), last - 5_000);
+        while let Ok((next, told)) = within("the end of the stream", stream.next()).await {
+            assert_eq!(told.seq, seq + 1, "{transport:?}");
+            (cursor, seq) = (next, told.seq);
+        }
+        assert!(seq < last, "{transport:?} was not full");
+        let mut again = open(transport, &cursor).await;
+        while seq < last {
+            let (_, told) = within("what was missed", again.next()).await.expect("a change");
+            assert_eq!(told.seq, seq + 1, "{transport:?}");
+            seq = told.seq;
+        }
+    }
+    // The connection is the same, and so is the stream that was read.
+    app.apply(&named(2)).await;
+    let (_, told) = within("a change", reading.next()).await.expect("a change");
+    assert_eq!(told.key, "res_00002");
+    drop(reading);
     app.stop().await;
 }

@@ -184,16 +184,13 @@ async fn serve(
     }
     let sockets = reception.sockets.clone();
     let listener = http::Listener::new(listener, sockets.patience());
-    let router = http::router(reception).into_make_service_with_connect_info::<http::Line>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(stopping.clone().cancelled_owned());
     // A WebSocket is no longer the server's.
     let end = async {
-        let result = std::future::IntoFuture::into_future(server).await;
+        http::serve(listener, http::router(reception), stopping.clone()).await;
         sockets.gone().await;
-        result
     };
     tokio::select! {
-        result = end => result,
+        () = end => Ok(()),
         () = async { stopping.cancelled().await; tokio::time::sleep(DRAIN).await } => {
             tracing::warn!("connections that did not end in time are cut off");
             Ok(())

@@ -9,7 +9,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{
@@ -17,8 +16,6 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
-
-use super::stalled::Listener;
 
 /// A TCP stream that may also be written to by its [`Line`].
 #[derive(Debug)]
@@ -29,7 +26,7 @@ pub struct LineStream {
 
 /// The writing side of a TCP stream; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Line(Arc<OwnedWriteHalf>);
+pub(super) struct Line(Arc<OwnedWriteHalf>);
 
 impl LineStream {
     pub(super) fn new(stream: TcpStream) -> Self {
@@ -102,11 +99,5 @@ impl AsyncWrite for LineStream {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream: &TcpStream = (*self.line.0).as_ref();
         Poll::Ready(socket2::SockRef::from(stream).shutdown(Shutdown::Write))
-    }
-}
-
-impl Connected<IncomingStream<'_, Listener>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        stream.io().line().clone()
     }
 }

@@ -28,13 +28,14 @@ mod reception;
 mod request_id;
 mod rest;
 pub(crate) mod secrets;
+mod serve;
 mod sockets;
 mod stalled;
 mod webhooks;
 
-pub use line::Line;
 pub use reception::{Front, Reception};
 pub use secrets::Secrets;
+pub use serve::serve;
 pub use sockets::{Limits, Sockets, Times};
 pub use stalled::Listener;
 

@@ -37,6 +37,10 @@ impl Listener {
     pub fn new(listener: TcpListener, patience: Duration) -> Self {
         Self { listener, patience }
     }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
 }
 
 impl axum::serve::Listener for Listener {
