@@ -6,11 +6,15 @@ use besty::feed::{NewChange, Topic};
 use chrono::DateTime;
 use futures::SinkExt as _;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::frame::{
-        Frame,
-        coding::{Data, OpCode},
+use tokio::io::AsyncReadExt as _;
+use tokio_tungstenite::{
+    MaybeTlsStream,
+    tungstenite::{
+        Message,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
     },
 };
 
@@ -449,7 +453,7 @@ async fn who_answers_no_ping_is_closed(db: TestDb) {
     // Whoever reads answers pings; this one is there for longer than the others may be silent.
     let mut alive = Socket::open(&app).await;
     alive.subscribe(SIGNS, json!({})).await;
-    let silent = Socket::open(&app).await;
+    let mut silent = Socket::open(&app).await;
     app.metric_is("besty_sockets", 2).await;
     let reading = tokio::spawn(async move {
         let first = alive.value("reservationChanged").await;
@@ -459,7 +463,12 @@ async fn who_answers_no_ping_is_closed(db: TestDb) {
     app.apply(&created(2)).await;
     let (alive, first) = within("the event", reading).await.unwrap();
     assert_eq!(first["transition"], "ENTERED");
-    drop((alive, silent));
+    // The bytes as they came: reading messages would answer the pings among them.
+    let (mut told, MaybeTlsStream::Plain(stream)) = (Vec::new(), silent.stream().get_mut()) else { panic!() };
+    within("the end of the socket", stream.read_to_end(&mut told)).await.unwrap();
+    let code = |bytes: &[u8]| bytes[0] == 0x88 && bytes[2..] == 1013_u16.to_be_bytes();
+    assert!(told.windows(4).any(code), "{told:x?}");
+    drop(alive);
     app.stop().await;
 }
 
