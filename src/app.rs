@@ -3,6 +3,7 @@
 mod database;
 mod front;
 mod intake;
+mod stop;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -36,9 +37,6 @@ use crate::{
 
 pub use self::database::open_database;
 
-/// How long requests may take to end once the server stops.
-const DRAIN: Duration = Duration::from_secs(5);
-
 /// What the app takes from outside besides its configuration.
 pub struct Outside {
     /// Tells the time.
@@ -56,6 +54,8 @@ pub struct Running {
     db: Db,
     hub: Hub,
     registration: Registration,
+    shutdown_delay: Duration,
+    leaving: CancellationToken,
     stopping: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     intake: RunningIntake,
@@ -200,6 +200,8 @@ impl Running {
             hub,
             registration,
             server: server.answer(addr),
+            shutdown_delay: config.shutdown_delay,
+            leaving: reception.leaving.clone(),
             stopping,
             intake,
             sender,
@@ -233,39 +235,6 @@ impl Running {
     #[must_use]
     pub fn registration(&self) -> &Registration {
         &self.registration
-    }
-
-    /// Stops from the top down: no new requests, what was accepted is written or spooled, messages under
-    /// way get their results, and the lease is given back.
-    pub async fn stop(self) {
-        self.stopping.cancel();
-        log_end("server", self.server.await.map(Result::err));
-        if self.intake.is_database_away() {
-            tokio::spawn(give_up(self.db.clone()));
-        }
-        self.intake.stop().await;
-        self.sender_cancel.cancel();
-        log_end("sender", self.sender.await.map(|()| None));
-        self.background_cancel.cancel();
-        self.background.close();
-        self.background.wait().await;
-        // Last: until here somebody could still be calling the provider.
-        self.lease_cancel.cancel();
-        log_end("lease", self.lease.await.map(|()| None));
-        // A connection that fell silent in the middle of a statement can't be closed in order.
-        match tokio::time::timeout(DRAIN, self.db.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the database connections were not closed"),
-            Err(_) => tracing::warn!("database connections that do not answer are left open"),
-        }
-    }
-}
-
-/// While the database is away, the parts would wait for a connection one after the other, and in vain.
-async fn give_up(db: Db) {
-    tokio::time::sleep(DRAIN).await;
-    if let Err(error) = db.close().await {
-        tracing::debug!(%error, "the database connections were not closed");
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     cell::RefCell,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use axum::http::Uri;
@@ -47,6 +48,8 @@ pub struct Config {
     pub live: Limits,
     /// Whether clients may read the schema (`GRAPHQL_INTROSPECTION`).
     pub introspection: bool,
+    /// How long a server that was told to stop goes on before it does (`SHUTDOWN_DELAY_SECONDS`).
+    pub shutdown_delay: Duration,
     /// Requests in flight to the provider at most (`BROADCAST_CONCURRENCY`).
     pub broadcast_concurrency: usize,
     /// Tries a message at most (`BROADCAST_MAX_ATTEMPTS`).
@@ -113,6 +116,7 @@ impl Config {
                 times: Times::SERVER,
             },
             introspection: env.flag("GRAPHQL_INTROSPECTION", true)?,
+            shutdown_delay: Duration::from_secs(env.number("SHUTDOWN_DELAY_SECONDS", 0, 0..=300)?),
             broadcast_concurrency: env.number("BROADCAST_CONCURRENCY", 10, 1..=1_000)?,
             broadcast_max_attempts: env.number("BROADCAST_MAX_ATTEMPTS", 5, 1..=100)?,
         };
@@ -351,6 +355,7 @@ mod tests {
         assert_eq!((config.broadcast_concurrency, config.broadcast_max_attempts), (10, 5));
         assert_eq!((config.live.sockets, config.live.subscriptions), (10_000, 100));
         assert!(config.cors_origins.is_empty() && config.introspection);
+        assert_eq!(config.shutdown_delay, Duration::ZERO);
     }
 
     #[test]
@@ -399,6 +404,7 @@ mod tests {
             ("MAX_SOCKETS", "0"),
             ("MAX_SUBSCRIPTIONS_PER_SOCKET", "many"),
             ("GRAPHQL_INTROSPECTION", "off"),
+            ("SHUTDOWN_DELAY_SECONDS", "301"),
             ("BROADCAST_CONCURRENCY", "0"),
             ("BROADCAST_MAX_ATTEMPTS", "five"),
         ] {

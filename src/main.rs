@@ -28,5 +28,9 @@ fn run() -> anyhow::Result<()> {
     let cli = besty::cli::Cli::parse();
     let variable = |name| std::env::var(name).ok();
     besty::telemetry::init(variable("RUST_LOG").as_deref(), variable("LOG_FORMAT").as_deref())?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(besty::cli::run(cli))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(besty::cli::run(cli));
+    // What was cut off is not waited for: a look-up of a name for example, which nothing can end.
+    runtime.shutdown_background();
+    result
 }

@@ -37,6 +37,7 @@ mod spool;
 mod stalled;
 mod start;
 mod statements;
+mod stop;
 mod transports;
 mod version;
 mod watchers;

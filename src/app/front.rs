@@ -12,7 +12,7 @@ use sea_orm::{DbBackend, DbErr};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{DRAIN, Outside, Running, database, intake::Intake, log_end};
+use super::{Outside, Running, database, intake::Intake, log_end, stop::DRAIN};
 use crate::{
     config::Config,
     db::{Db, Failure},
@@ -75,6 +75,7 @@ impl Front {
             origins: config.cors_origins.clone(),
             metrics,
             vitals,
+            leaving: CancellationToken::new(),
             stopping: stopping.clone(),
         });
         let server = Server::new(listener, reception.clone(), stopping.clone());

@@ -38,6 +38,8 @@ use crate::{
 
 /// How often the tables are asked when no signal came.
 const POLL: Duration = Duration::from_millis(500);
+/// How long the answers to what has left may take when the sender stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(4);
 /// The longest wait that is ridden out silently; for a longer one broadcasts are suspended.
 const SILENT_WAIT: Duration = Duration::from_mins(15);
 
@@ -95,7 +97,7 @@ pub struct UnderWay {
 }
 
 impl Sender {
-    /// Sends until cancelled, then waits for what is under way and writes its results.
+    /// Sends until cancelled, then waits a while for what is under way and writes its results.
     pub async fn run(mut self, cancel: CancellationToken) {
         let mut work = UnderWay::default();
         while !cancel.is_cancelled() {
@@ -112,11 +114,25 @@ impl Sender {
                 () = tokio::time::sleep_until(work.next_at.map_or(floor, |at| at.min(floor))) => {}
             }
         }
-        while let Some(ended) = work.requests.join_next_with_id().await {
-            self.finish(ended, &mut work);
-        }
+        self.wind_up(&mut work).await;
         if let Err(error) = self.write(&mut work).await {
             tracing::warn!(%error, "the last results were not written; these messages are looked after at the next start");
+        }
+    }
+
+    /// What has not left stays. What has gets its answer, or is cut off, which is no answer.
+    async fn wind_up(&mut self, work: &mut UnderWay) {
+        work.stops.values().for_each(CancellationToken::cancel);
+        let last = tokio::time::sleep(LAST_ANSWERS);
+        tokio::pin!(last);
+        loop {
+            tokio::select! {
+                ended = work.requests.join_next_with_id() => match ended {
+                    Some(ended) => self.finish(ended, work),
+                    None => return,
+                },
+                () = &mut last, if !last.is_elapsed() => work.requests.abort_all(),
+            }
         }
     }
 

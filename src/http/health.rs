@@ -38,7 +38,7 @@ pub(super) async fn ready(State(state): State<Reception>) -> Result<String, Refu
 
 /// The same, for who knows whether the database answers.
 pub(super) fn judge(state: &Reception, answers: bool) -> Result<String, Refusal> {
-    if state.stopping.is_cancelled() {
+    if state.leaving.is_cancelled() || state.stopping.is_cancelled() {
         return Err(Refusal::unavailable("stopping", 1));
     }
     if let Some(what) = failing(state) {

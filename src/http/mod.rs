@@ -6,10 +6,15 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, Method, header},
+    middleware,
+    response::Response,
     routing::{get, post},
 };
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::{
+    cors::{AllowOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
 
 use crate::{
     graphql::{Schema, Services, live::Live},
@@ -89,6 +94,7 @@ pub fn router(reception: Reception) -> Router {
         .fallback(reception::pass_on)
         // Handlers that take a body read it themselves, with a limit of their own.
         .layer(DefaultBodyLimit::disable())
+        .layer(farewell(reception.leaving.clone()))
         .with_state(reception);
     let routes = match cors {
         Some(cors) => routes.layer(cors),
@@ -96,6 +102,15 @@ pub fn router(reception: Reception) -> Router {
     };
     // The outermost, so that every answer has one.
     routes.layer(middleware::from_fn_with_state(request_id::Ids::default(), request_id::carry))
+}
+
+/// Has HTTP/1 connections end with their next answer once the server is about to stop, so that none of them
+/// brings a request when it is too late.
+fn farewell(
+    leaving: CancellationToken,
+) -> SetResponseHeaderLayer<impl Clone + Fn(&Response) -> Option<HeaderValue>> {
+    let close = move |_: &Response| leaving.is_cancelled().then(|| HeaderValue::from_static("close"));
+    SetResponseHeaderLayer::if_not_present(header::CONNECTION, close)
 }
 
 /// The routes that need a database.

@@ -49,6 +49,8 @@ pub struct Front {
     pub sockets: Sockets,
     /// Origins whose pages may call us.
     pub origins: Vec<String>,
+    /// Cancelled when the server is about to stop: it is not ready any more, and goes on.
+    pub leaving: CancellationToken,
     /// Cancelled when the server stops.
     pub stopping: CancellationToken,
 }

@@ -66,6 +66,17 @@ impl Sse {
         std::mem::take(&mut self.buffer)
     }
 
+    /// All that is still sent, to an end in order.
+    pub async fn rest(mut self) -> String {
+        within("the end of the stream", async {
+            while let Some(chunk) = self.response.chunk().await.expect("an end in order") {
+                self.buffer.push_str(std::str::from_utf8(&chunk).unwrap());
+            }
+        })
+        .await;
+        self.buffer
+    }
+
     /// The next event; comments are passed over.
     pub async fn next(&mut self) -> SseEvent {
         within("an event of the stream", self.read()).await.expect("the stream ended")

@@ -25,7 +25,7 @@ use crate::{
 
 /// How often an idle stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(12);
-/// How long to wait when the log can't be read.
+/// How long to wait when the log can't be read, and for a client whose server stops.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Streams changes, from now or from `Last-Event-ID`.
@@ -45,8 +45,14 @@ pub(in crate::http) async fn stream(
         let _held = &place;
         Ok::<_, Infallible>(event)
     });
-    let events = request_id::within(events.take_until(state.stopping.clone().cancelled_owned()));
+    let events = events.take_until(state.stopping.clone().cancelled_owned());
+    let events = request_id::within(events.chain(stream::iter([Ok(farewell())])));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// The end, which comes when the server stops: no event, but when to come back.
+fn farewell() -> Event {
+    Event::default().retry(RETRY)
 }
 
 async fn resume(hub: &Hub, text: &str) -> Result<i64, Refusal> {
