@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{
     TestDb, on_both,
-    storm::{self, Storm},
+    storm::{self, Going, Storm},
     unread::{self, Unread},
 };
 
@@ -17,6 +17,7 @@ const STORM: Storm = Storm {
     per_second: 100,
     length: Duration::from_secs(6),
     kill_every: Duration::from_millis(2_500),
+    going: Going::Killed,
 };
 
 /// The one process is away for a moment, and so are all who watch.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{
     TestDb,
-    storm::{self, Storm},
+    storm::{self, Going, Storm},
     unread::{self, Unread},
 };
 
@@ -17,6 +17,7 @@ async fn each_watcher_sees_each_change_once_and_in_order() {
         per_second: 200,
         length: Duration::from_mins(1),
         kill_every: Duration::from_secs(15),
+        going: Going::Killed,
     };
     let report = storm::run(TestDb::postgres().await, storm).await;
     println!("{storm:?}: {report}");

@@ -1,6 +1,7 @@
 //! Starts the real app on a port of its own, with a database of its own and a scripted Guest API.
 
 pub mod app;
+pub mod balancer;
 pub mod binary;
 pub mod database;
 pub mod events;

@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     TestDb,
     app::{Provider, SECRET, answer},
+    balancer::Balancer,
     binary::Server,
     events::event,
     follow::{Follower, Told, Transport},
@@ -51,8 +52,19 @@ pub struct Storm {
     pub per_second: u64,
     /// For how long.
     pub length: Duration,
-    /// One process is killed and started again after each of these.
+    /// One process goes and another comes after each of these.
     pub kill_every: Duration,
+    /// How it goes.
+    pub going: Going,
+}
+
+/// How a process goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    /// By SIGKILL. Clients look for another one by themselves.
+    Killed,
+    /// By SIGTERM, behind a balancer: clients know nothing of processes.
+    Replaced,
 }
 
 /// What came of it.
@@ -64,19 +76,21 @@ pub struct Report {
     pub told: usize,
     /// Connections that a watcher opened.
     pub connections: usize,
-    /// Processes that were killed.
+    /// Processes that were killed, or replaced.
     pub kills: usize,
+    /// Posts that were not answered 200 at their first try.
+    pub refused: usize,
     /// From the last event to the last watcher's end.
     pub caught_up: Duration,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { changes, told, connections, kills, caught_up } = self;
+        let Self { changes, told, connections, kills, refused, caught_up } = self;
         write!(
             f,
-            "{changes} changes, told {told} times over {connections} connections, {kills} processes killed; \
-             all at the end {caught_up:.1?} after the last event"
+            "{changes} changes, told {told} times over {connections} connections, {kills} processes gone; \
+             {refused} posts tried again; all at the end {caught_up:.1?} after the last event"
         )
     }
 }
@@ -197,23 +211,24 @@ pub fn nth(n: u64) -> Value {
     event
 }
 
-/// Posts an event to any process until one of them says 200; answers what came of it.
-async fn post(http: reqwest::Client, bases: Bases, event: Value, mut rng: StdRng) -> String {
-    loop {
+/// Posts an event to any process until one of them says 200; answers what came of it, and after how many tries.
+async fn post(http: reqwest::Client, bases: Bases, event: Value, mut rng: StdRng) -> (String, usize) {
+    for tries in 1.. {
         let url = format!("{}/webhooks", any(&bases, &mut rng));
         let sent = http.post(url).header("x-webhook-secret", SECRET).body(event.to_string()).send().await;
         if let Ok(response) = sent
             && response.status() == 200
             && let Ok(body) = response.json::<Value>().await
         {
-            return body["result"].as_str().unwrap().to_owned();
+            return (body["result"].as_str().unwrap().to_owned(), tries);
         }
         sleep(RETRY).await;
     }
+    unreachable!("the loop ends by its return");
 }
 
-/// Posts all events at their rate; answers their results.
-async fn post_all(storm: Storm, bases: Bases) -> Vec<String> {
+/// Posts all events at their rate; answers their results, and how many took more than one try.
+async fn post_all(storm: Storm, bases: Bases) -> (Vec<String>, usize) {
     let http = besty::app::http_client().unwrap();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(storm.per_second).unwrap());
     let mut posts = JoinSet::new();
@@ -221,16 +236,18 @@ async fn post_all(storm: Storm, bases: Bases) -> Vec<String> {
         tick.tick().await;
         posts.spawn(post(http.clone(), Arc::clone(&bases), nth(n), StdRng::seed_from_u64(n)));
     }
-    posts.join_all().await
+    let answers = posts.join_all().await;
+    let refused = answers.iter().filter(|(_, tries)| *tries > 1).count();
+    (answers.into_iter().map(|(result, _)| result).collect(), refused)
 }
 
-/// Kills one process after the other and starts it again, until stopped; answers how many.
-async fn kill(
+/// Has one process after the other go and starts another, until stopped; answers how many.
+async fn take_turns(
     storm: Storm,
     db: &TestDb,
     guest_api: &str,
     mut servers: Vec<Server>,
-    bases: &Bases,
+    (processes, balancer): (&Bases, Option<&Balancer>),
     mut stop: watch::Receiver<bool>,
 ) -> usize {
     for n in 0.. {
@@ -239,17 +256,33 @@ async fn kill(
             _ = stop.wait_for(|stop| *stop) => return n,
         }
         let n = n % servers.len();
-        servers.remove(n).kill().await;
-        let server = start(db, guest_api, n).await;
-        bases.lock().unwrap()[n].clone_from(&server.url);
+        let going = servers.remove(n);
+        match storm.going {
+            Going::Killed => going.kill().await,
+            Going::Replaced => going.stop().await,
+        }
+        let server = start(storm, db, guest_api, n).await;
+        processes.lock().unwrap()[n].clone_from(&server.url);
+        if let Some(balancer) = balancer {
+            balancer.replace(n, &server.url);
+            super::within("the new process to be ready", async {
+                while balancer.ready() < storm.processes {
+                    sleep(RETRY).await;
+                }
+            })
+            .await;
+        }
         servers.insert(n, server);
     }
     unreachable!("the loop ends by its return");
 }
 
-async fn start(db: &TestDb, guest_api: &str, n: usize) -> Server {
+async fn start(storm: Storm, db: &TestDb, guest_api: &str, n: usize) -> Server {
     let spool = db.folder().join(format!("spool-{n}.db"));
-    Server::start(db, guest_api, &[("SPOOL_PATH", spool.to_str().unwrap()), ("DB_POOL_MAX", "8")]).await
+    let delay = if storm.going == Going::Replaced { "1" } else { "0" };
+    let set =
+        [("SPOOL_PATH", spool.to_str().unwrap()), ("DB_POOL_MAX", "8"), ("SHUTDOWN_DELAY_SECONDS", delay)];
+    Server::start(db, guest_api, &set).await
 }
 
 /// The position that a list is read at.
@@ -265,9 +298,19 @@ pub async fn run(db: TestDb, storm: Storm) -> Report {
     let provider = Provider::quick().await;
     let mut servers = Vec::new();
     for n in 0..storm.processes {
-        servers.push(start(&db, &provider.url, n).await);
+        servers.push(start(storm, &db, &provider.url, n).await);
     }
-    let bases: Bases = Arc::new(Mutex::new(servers.iter().map(|server| server.url.clone()).collect()));
+    let urls: Vec<_> = servers.iter().map(|server| server.url.clone()).collect();
+    let balancer = match storm.going {
+        Going::Killed => None,
+        Going::Replaced => Some(Balancer::before(urls.clone()).await),
+    };
+    let processes: Bases = Arc::new(Mutex::new(urls));
+    // What clients know of.
+    let bases = match &balancer {
+        None => Arc::clone(&processes),
+        Some(balancer) => Arc::new(Mutex::new(vec![balancer.url.clone()])),
+    };
     let from = stream_cursor(&servers[0].url).await;
 
     let watchers: Vec<_> = Transport::ALL
@@ -285,8 +328,8 @@ pub async fn run(db: TestDb, storm: Storm) -> Report {
 
     let (stop, stopped) = watch::channel(false);
     let posting = async {
-        let results = post_all(storm, Arc::clone(&bases)).await;
-        // What one process had only queued is applied by then, too.
+        let (results, refused) = post_all(storm, Arc::clone(&bases)).await;
+        nothing_queued(&processes).await;
         let log = whole_log(&db, &from, &results).await;
         let posted = Instant::now();
         for (watcher, end) in watchers.iter().zip(&ends) {
@@ -295,30 +338,50 @@ pub async fn run(db: TestDb, storm: Storm) -> Report {
         let done = tokio::time::timeout(CATCH_UP, watching.join_all()).await;
         check(&watchers, &log);
         stop.send_replace(true);
-        (log.len(), done.expect("every watcher is at its end"), posted.elapsed())
+        (log.len(), refused, done.expect("every watcher is at its end"), posted.elapsed())
     };
-    let killing = kill(storm, &db, &provider.url, servers, &bases, stopped);
-    let ((changes, connections, caught_up), kills) = tokio::join!(posting, killing);
+    let doors = (&processes, balancer.as_ref());
+    let turns = take_turns(storm, &db, &provider.url, servers, doors, stopped);
+    let ((changes, refused, connections, caught_up), kills) = tokio::join!(posting, turns);
     let told = watchers.iter().map(|watcher| watcher.told.lock().unwrap().len()).sum();
-    Report { changes, told, connections: connections.iter().sum(), kills, caught_up }
+    Report { changes, told, connections: connections.iter().sum(), kills, refused, caught_up }
 }
 
-/// Everything after `from`, once all that was accepted is in it.
-async fn whole_log(db: &TestDb, from: &str, results: &[String]) -> Vec<Arc<Entry>> {
-    let pool = db.connect().await;
-    let feed = Feed::open(pool.clone(), 0).await.unwrap();
-    let stale = results.iter().filter(|result| *result == "stale").count();
-    let log = super::within("what was queued", async {
+/// Waits until no process has anything in its spool that it is still to write, whether it was killed meanwhile
+/// or not.
+async fn nothing_queued(processes: &Bases) {
+    let http = besty::app::http_client().unwrap();
+    super::within("what was queued", async {
         loop {
-            let log = feed.read_after(Cursor::parse(from).unwrap().seq, 1_000_000).await.unwrap();
-            if log.len() >= results.len() - stale {
-                return log;
+            let urls = processes.lock().unwrap().clone();
+            let asked = urls.iter().map(|url| {
+                let request = http.get(format!("{url}/readyz"));
+                async { request.send().await.ok()?.text().await.ok() }
+            });
+            let answers = futures::future::join_all(asked).await;
+            if answers.iter().all(|answer| answer.as_deref() == Some("ready\n")) {
+                return;
             }
             sleep(RETRY).await;
         }
     })
     .await;
-    assert!(log.len() <= results.len(), "each event is in the log once");
+}
+
+/// Everything after `from`, when all that was accepted is in it.
+async fn whole_log(db: &TestDb, from: &str, results: &[String]) -> Vec<Arc<Entry>> {
+    let pool = db.connect().await;
+    let feed = Feed::open(pool.clone(), 0).await.unwrap();
+    let log = feed.read_after(Cursor::parse(from).unwrap().seq, 1_000_000).await.unwrap();
+    let count = |what: &str| results.iter().filter(|result| *result == what).count();
+    // What was queued may have turned out to be stale when it was written.
+    let most = results.len();
+    let least = most - count("stale") - count("queued");
+    assert!(
+        (least..=most).contains(&log.len()),
+        "each event is in the log once: {least} <= {} <= {most}",
+        log.len()
+    );
     pool.close().await.unwrap();
     log
 }
