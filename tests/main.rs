@@ -41,5 +41,6 @@ mod statements;
 mod stop;
 mod transports;
 mod version;
+mod versions;
 mod watchers;
 mod webhooks;

@@ -1,5 +1,7 @@
 //! From an address to a database that can be used: connected, migrated, its change log open.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use migration::MigratorTrait as _;
 use sea_orm::{DbBackend, DbErr};
@@ -29,16 +31,40 @@ pub(super) async fn open_hub(db: Db, new_epoch: i64) -> Result<Hub, DbErr> {
     Hub::open(Feed::open(db, new_epoch).await?).await
 }
 
+/// A database that is up to date is left alone: many processes start at once, and only the first has work to do.
 async fn migrate(db: &Db) -> Result<(), DbErr> {
+    if is_up_to_date(db).await {
+        return Ok(());
+    }
     let lock = db.begin_write().await?;
     if db.backend() == DbBackend::Postgres {
         // The migrations run on other connections, and may take longer than a transaction may stand still.
         db::execute(lock.conn(), "SET LOCAL idle_in_transaction_session_timeout = 0", []).await?;
         db::execute(lock.conn(), "SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).await?;
-        migration::Migrator::up(db.pool(), None).await?;
+        // Whoever had the lock before may have been of a newer version.
+        if !is_up_to_date(db).await {
+            migration::Migrator::up(db.pool(), None).await?;
+        }
         return lock.commit().await;
     }
     // One process has the file; the transaction would only be in the migrations' way.
     drop(lock);
     migration::Migrator::up(db.pool(), None).await
+}
+
+/// Whether all migrations of this version are applied. So may be those of a newer one, which is to be replaced or
+/// to be gone back from: migrations only add what the version before can live with.
+async fn is_up_to_date(db: &Db) -> bool {
+    // Before the first migration there is no such table. Whatever else is wrong is told by what comes after.
+    let Ok(rows) = db::query_all(db.pool(), "SELECT version FROM seaql_migrations", []).await else {
+        return false;
+    };
+    let applied: HashSet<String> = rows.iter().filter_map(|row| row.try_get("", "version").ok()).collect();
+    let ours = migration::Migrator::migrations();
+    let newer = applied.len().saturating_sub(ours.len());
+    let is_up_to_date = ours.iter().all(|migration| applied.contains(migration.name()));
+    if is_up_to_date && newer > 0 {
+        tracing::warn!(newer, "the database has migrations of a newer version");
+    }
+    is_up_to_date
 }
