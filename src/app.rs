@@ -3,6 +3,7 @@
 mod database;
 mod front;
 mod intake;
+pub mod retention;
 mod stop;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{front::Front, intake::RunningIntake};
+use self::{front::Front, intake::RunningIntake, retention::Kept};
 use crate::{
     broadcast::{progress, sender::Sender},
     clock::Clock,
@@ -101,6 +102,7 @@ fn spawn_background(
     cancel: &CancellationToken,
     services: &Services,
     door: &Door,
+    kept: Kept,
     lease: watch::Receiver<Option<lease::Held>>,
     vitals: &Vitals,
 ) {
@@ -111,6 +113,8 @@ fn spawn_background(
         tracker.spawn(hub.clone().listen_to_others(cancel.clone()));
     }
     let changed: Arc<Notify> = Arc::clone(&services.changed);
+    let retention = retention::run(feed.clone(), clock.clone(), kept, lease.clone(), cancel.clone());
+    vitals.watch("retention", tracker.spawn(retention).abort_handle());
     let progress = progress::run(feed.clone(), clock.clone(), changed, lease.clone(), cancel.clone());
     vitals.watch("progress", tracker.spawn(progress).abort_handle());
     let hydrate = hydrate::run(feed.clone(), door.clone(), clock.clone(), cancel.clone());
@@ -188,7 +192,7 @@ impl Running {
         background.spawn(memory.keep(db.clone(), lease.clone(), background_cancel.clone()));
         let vitals = &reception.vitals;
         vitals.watch("lease", lease_task.abort_handle());
-        spawn_background(&background, &background_cancel, &services, &door, lease, vitals);
+        spawn_background(&background, &background_cancel, &services, &door, config.kept, lease, vitals);
         let sender = tokio::spawn(sender.run(sender_cancel.clone()));
         vitals.watch("sender", sender.abort_handle());
         let intake = intake.run(hub.feed(), &reception.rejected, vitals);

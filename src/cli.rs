@@ -13,6 +13,7 @@ use crate::{
     app::{self, Outside, Running},
     clock::Clock,
     config::{self, Config, WELL_KNOWN_SECRET},
+    feed::Feed,
     graphql,
     sandbox::{self, GuestApi, GuestApiSettings, Limit, Source, SourceSettings},
 };
@@ -34,7 +35,11 @@ enum Command {
     /// Run the server with a stand-in Guest API and a stream of bookings, on a database of its own
     Demo,
     /// Apply the database migrations, and do nothing else
-    Migrate,
+    Migrate {
+        /// Then give the change log another name, after a restore from a backup: cursors made before are refused
+        #[arg(long)]
+        new_epoch: bool,
+    },
     /// Print the GraphQL schema
     Schema,
     /// Print what the environment variables are, as docs/configuration.md
@@ -67,11 +72,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config_from_env()?).await,
         Command::Demo => demo(config_from_env()?).await,
-        Command::Migrate => {
-            let db = app::open_database(&config_from_env()?).await?;
-            println!("The database is up to date.");
-            Ok(db.close().await?)
-        }
+        Command::Migrate { new_epoch } => migrate(new_epoch).await,
         Command::Schema => {
             print!("{}", graphql::sdl());
             Ok(())
@@ -82,6 +83,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Sandbox(args) => run_sandbox(args).await,
     }
+}
+
+async fn migrate(new_epoch: bool) -> anyhow::Result<()> {
+    let db = app::open_database(&config_from_env()?).await?;
+    println!("The database is up to date.");
+    if new_epoch {
+        Feed::open(db.clone(), rand::random()).await?.rename(rand::random()).await?;
+        println!("The change log has another name. Servers take it up when they are started again.");
+    }
+    Ok(db.close().await?)
 }
 
 fn config_from_env() -> anyhow::Result<Config> {

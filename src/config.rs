@@ -12,10 +12,12 @@ use std::{
 };
 
 use axum::http::Uri;
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::{
+    app::retention::Kept,
     db::DatabaseSettings,
     http::{Limits, Times, secrets::signer},
 };
@@ -48,6 +50,8 @@ pub struct Config {
     pub live: Limits,
     /// Whether clients may read the schema (`GRAPHQL_INTROSPECTION`).
     pub introspection: bool,
+    /// How long changes, rejected webhooks and finished broadcasts are kept (`RETENTION_*_DAYS`).
+    pub kept: Kept,
     /// How long a server that was told to stop goes on before it does (`SHUTDOWN_DELAY_SECONDS`).
     pub shutdown_delay: Duration,
     /// Requests in flight to the provider at most (`BROADCAST_CONCURRENCY`).
@@ -116,6 +120,11 @@ impl Config {
                 times: Times::SERVER,
             },
             introspection: env.flag("GRAPHQL_INTROSPECTION", true)?,
+            kept: Kept {
+                changes: env.days("RETENTION_CHANGES_DAYS", 7)?,
+                rejected: env.days("RETENTION_REJECTED_DAYS", 30)?,
+                broadcasts: env.days("RETENTION_BROADCASTS_DAYS", 90)?,
+            },
             shutdown_delay: Duration::from_secs(env.number("SHUTDOWN_DELAY_SECONDS", 0, 0..=300)?),
             broadcast_concurrency: env.number("BROADCAST_CONCURRENCY", 10, 1..=1_000)?,
             broadcast_max_attempts: env.number("BROADCAST_MAX_ATTEMPTS", 5, 1..=100)?,
@@ -211,6 +220,10 @@ impl Env<'_> {
                 format!("'{text}' is not a whole number from {} to {}", range.start(), range.end()),
             ),
         }
+    }
+
+    fn days(&self, variable: &'static str, default: i64) -> Result<TimeDelta, ConfigError> {
+        self.number(variable, default, 1..=36_500).map(TimeDelta::days)
     }
 
     fn flag(&self, variable: &'static str, default: bool) -> Result<bool, ConfigError> {
@@ -356,6 +369,7 @@ mod tests {
         assert_eq!((config.live.sockets, config.live.subscriptions), (10_000, 100));
         assert!(config.cors_origins.is_empty() && config.introspection);
         assert_eq!(config.shutdown_delay, Duration::ZERO);
+        assert_eq!(config.kept.changes, TimeDelta::days(7));
     }
 
     #[test]
@@ -404,6 +418,9 @@ mod tests {
             ("MAX_SOCKETS", "0"),
             ("MAX_SUBSCRIPTIONS_PER_SOCKET", "many"),
             ("GRAPHQL_INTROSPECTION", "off"),
+            ("RETENTION_CHANGES_DAYS", "0"),
+            ("RETENTION_REJECTED_DAYS", "a week"),
+            ("RETENTION_BROADCASTS_DAYS", "36501"),
             ("SHUTDOWN_DELAY_SECONDS", "301"),
             ("BROADCAST_CONCURRENCY", "0"),
             ("BROADCAST_MAX_ATTEMPTS", "five"),

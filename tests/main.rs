@@ -31,6 +31,7 @@ mod registration;
 mod rejected;
 mod replicas;
 mod rest;
+mod retention;
 mod rolling;
 mod scale;
 mod sight;

@@ -1,6 +1,7 @@
 //! The SQL of broadcasts and their messages. Every change of a state names the state it leaves.
 //!
-//! One subject a file: [`start`], [`claim`], [`record`], [`control`], [`suspend`], [`report`], [`lists`].
+//! One subject a file: [`start`], [`claim`], [`record`], [`control`], [`suspend`], [`report`], [`lists`],
+//! [`forget`].
 //! Whoever changes messages locks their broadcast first, so the counts and the states of a broadcast
 //! change one transaction at a time; who locks several takes them by id.
 
@@ -16,6 +17,7 @@ use crate::{
 
 mod claim;
 mod control;
+mod forget;
 mod lists;
 mod record;
 mod report;
@@ -23,6 +25,7 @@ mod start;
 mod suspend;
 
 pub use control::is_sending;
+pub use forget::forget_finished;
 pub(super) use {
     claim::{Claimed, claim, claimed, open},
     control::{cancel, pause, resume, retry},

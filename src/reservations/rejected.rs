@@ -26,6 +26,8 @@ pub const TABLE: &str = "rejected_webhooks";
 
 /// Characters of a reason that are kept.
 const REASON_MAX: usize = 500;
+/// Webhooks deleted at once.
+const FORGET: i64 = 200;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +114,20 @@ async fn make_room(conn: &impl ConnectionTrait, limits: Limits) -> Result<(), Db
          WHERE place > $1 OR (place > 1 AND bytes > $2))"
     );
     db::execute(conn, sql, [limits.rows.into(), limits.bytes.into()]).await.map(drop)
+}
+
+/// Deletes a batch of what came before `before`; answers how many that were.
+pub async fn forget(db: &Db, before: DateTime<Utc>) -> Result<u64, DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let (before, limit) = (bind.push_instant(before), bind.push(FORGET));
+    let sql = format!(
+        "DELETE FROM {TABLE} WHERE id IN (SELECT id FROM {TABLE} WHERE received_at < {before} \
+         ORDER BY received_at, id LIMIT {limit})"
+    );
+    let tx = db.begin_write().await?;
+    let deleted = db::execute(tx.conn(), sql, bind.into_values()).await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected())
 }
 
 /// The order of rejected webhooks: newest first.
