@@ -15,6 +15,7 @@ use crate::{
     config::{self, Config, WELL_KNOWN_SECRET},
     feed::Feed,
     graphql,
+    reservations::forget,
     sandbox::{self, GuestApi, GuestApiSettings, Limit, Source, SourceSettings},
 };
 
@@ -39,6 +40,11 @@ enum Command {
         /// Then give the change log another name, after a restore from a backup: cursors made before are refused
         #[arg(long)]
         new_epoch: bool,
+    },
+    /// Delete what is known of a guest; the reservations stay
+    ForgetGuest {
+        /// The booking source's identifier
+        guest_id: String,
     },
     /// Print the GraphQL schema
     Schema,
@@ -73,6 +79,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve => serve(config_from_env()?).await,
         Command::Demo => demo(config_from_env()?).await,
         Command::Migrate { new_epoch } => migrate(new_epoch).await,
+        Command::ForgetGuest { guest_id } => forget_guest(&guest_id).await,
         Command::Schema => {
             print!("{}", graphql::sdl());
             Ok(())
@@ -92,6 +99,17 @@ async fn migrate(new_epoch: bool) -> anyhow::Result<()> {
         Feed::open(db.clone(), rand::random()).await?.rename(rand::random()).await?;
         println!("The change log has another name. Servers take it up when they are started again.");
     }
+    Ok(db.close().await?)
+}
+
+async fn forget_guest(guest_id: &str) -> anyhow::Result<()> {
+    let db = app::open_database(&config_from_env()?).await?;
+    let feed = Feed::open(db.clone(), rand::random()).await?;
+    let forgotten = forget::forget_guest(&feed, guest_id, Clock::system().now()).await?;
+    println!(
+        "Emptied: {} reservations, {} changes. Deleted: {} rejected webhooks.",
+        forgotten.reservations, forgotten.changes, forgotten.rejected
+    );
     Ok(db.close().await?)
 }
 

@@ -18,6 +18,7 @@ mod corpus;
 mod existing_table;
 mod feed;
 mod filter;
+mod forget;
 mod graphql;
 mod guests;
 mod kill;

@@ -4,7 +4,7 @@
 //! (upon what is [`recent`] where it can); while the database is away [`spool`] keeps and [`drain`] makes up
 //! for it. [`filter`], [`store`] and [`stats`] read, [`change`]
 //! is what watchers see, [`rejected`] keeps what could not be applied. What is known of guests is kept by
-//! [`guests`] and completed by [`hydrate`].
+//! [`guests`], completed by [`hydrate`], and deleted by [`forget`].
 
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::reservation;
@@ -18,6 +18,7 @@ pub mod change;
 pub mod drain;
 pub mod event;
 pub mod filter;
+pub mod forget;
 pub mod guests;
 pub mod hydrate;
 pub mod ingest;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, Utc};
 use entity::rejected_webhook;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
 use super::{
@@ -128,6 +128,16 @@ pub async fn forget(db: &Db, before: DateTime<Utc>) -> Result<u64, DbErr> {
     let deleted = db::execute(tx.conn(), sql, bind.into_values()).await?;
     tx.commit().await?;
     Ok(deleted.rows_affected())
+}
+
+/// Deletes those whose body has this text; answers how many that were.
+pub(super) async fn forget_naming(conn: &impl ConnectionTrait, text: &str) -> Result<u64, DbErr> {
+    let has = match conn.get_database_backend() {
+        DbBackend::Sqlite => "instr(body, $1) > 0",
+        _ => "position($1 IN body) > 0",
+    };
+    let sql = format!("DELETE FROM {TABLE} WHERE {has}");
+    Ok(db::execute(conn, sql, [text.as_bytes().to_vec().into()]).await?.rows_affected())
 }
 
 /// The order of rejected webhooks: newest first.
