@@ -15,10 +15,14 @@ COPY . .
 COPY --from=pages /src/playground/dist playground/dist
 # What `besty --version` tells: the repository itself is not in here, see .dockerignore.
 ARG BESTY_COMMIT
+# As `make release` builds it: the C library is in it too, so it runs on any Linux of its processor.
 # What is cached between builds is not in the image, so the binary is copied out of it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --locked --release && cp target/release/besty /usr/local/bin/besty
+    host="$(rustc -vV | sed -n 's/^host: //p')" \
+    && RUSTFLAGS="-C target-feature=+crt-static" \
+        cargo build --locked --release --target "$host" --bin besty \
+    && cp "target/$host/release/besty" /usr/local/bin/besty
 
 FROM debian:bookworm-slim
 RUN apt-get update \
@@ -35,5 +39,8 @@ VOLUME /data
 # is configured (or ALLOW_ANONYMOUS=true) and WEBHOOK_SECRET is one of your own.
 ENV HOST=0.0.0.0
 EXPOSE 3000 3001
+# There is no curl in the image. The process answers; whether it can serve is for the balancer to ask, at /readyz.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["bash", "-c", \
+    "exec 3<>/dev/tcp/127.0.0.1/${PORT:-3000} && printf 'GET /healthz HTTP/1.0\r\n\r\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
 ENTRYPOINT ["besty"]
 CMD ["serve"]

@@ -114,6 +114,20 @@ built := playground/node_modules/.built
 .PHONY: playground
 playground: setup-node $(built) ## Build the web pages that the server embeds, if they changed
 
+# The licences of what is in the binary, crates that must not be, and where they come from: deny.toml.
+.PHONY: deny
+deny: setup ## Check licences, banned crates and sources, as before a release
+	@if ! command -v cargo-deny >/dev/null; then cargo install --locked cargo-deny; fi
+	cargo deny --locked check licenses bans sources
+
+# The target is named, or the flags would also hold for what runs while it is built.
+host := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+
+.PHONY: release
+release: setup playground ## One binary that needs no shared library: target/<host>/release/besty
+	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
+		cargo build --locked --release --target $(host) --bin besty
+
 $(installed): playground/package-lock.json
 	cd playground && npm ci --no-audit --no-fund
 	@touch $@

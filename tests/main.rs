@@ -15,6 +15,7 @@ mod contract;
 mod control;
 mod convergence;
 mod corpus;
+mod delivery;
 mod existing_table;
 mod feed;
 mod filter;
