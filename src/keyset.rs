@@ -159,7 +159,9 @@ impl Keyset {
         // `Key::parse` let only keys through that can be bound.
         let value = (self.bind_value)(&key.value, bind).unwrap_or_else(|| "NULL".to_owned());
         let id = (self.bind_id)(&key.id, bind).unwrap_or_else(|| "NULL".to_owned());
-        format!("({}, {}) {compare} ({value}, {id})", self.value, self.id)
+        let beyond = format!("({}, {}) {compare} ({value}, {id})", self.value, self.id);
+        // SQLite finds a row's place by a pair of columns; where the value is an expression, by it alone.
+        if bind.is_sqlite() { format!("{} {compare}= {value} AND {beyond}", self.value) } else { beyond }
     }
 }
 

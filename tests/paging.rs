@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
-use besty::sandbox::{Effect, Fault, Kind};
+use besty::{
+    db::{self, Bind, Db},
+    keyset::PageRequest,
+    reservations::store::{self, OrderField},
+    sandbox::{Effect, Fault, Kind},
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +18,11 @@ use crate::support::{
     on_both,
 };
 
-on_both!(every_order_is_walked_while_rows_come_and_go, the_other_lists_are_walked_while_they_grow,);
+on_both!(
+    every_order_is_walked_while_rows_come_and_go,
+    the_other_lists_are_walked_while_they_grow,
+    pages_by_the_last_write_are_read_from_their_index,
+);
 
 /// Reservations that nobody touches while they are listed.
 const STILL: u32 = 60;
@@ -51,7 +60,7 @@ async fn tie_times(app: &TestApp) {
         "UPDATE reservations SET created_at = CASE WHEN id % 5 = 0 THEN NULL ELSE {create} END, \
          updated_at = CASE WHEN id % 7 = 0 THEN NULL ELSE {update} END"
     );
-    besty::db::execute(app.running().db().pool(), sql, []).await.unwrap();
+    db::execute(app.running().db().pool(), sql, []).await.unwrap();
 }
 
 /// Reads a list page by page, from either end; answers how often each key was met.
@@ -194,6 +203,52 @@ async fn the_other_lists_are_walked_while_they_grow(db: TestDb) {
             }
         }
         assert!(met.len() == 40 && met.values().all(|times| *times == 1), "{met:?}");
+    }
+    app.stop().await;
+}
+
+/// How the database would read a page, in its own words.
+async fn plan(db: &Db, descending: bool, request: &PageRequest) -> String {
+    let mut bind = Bind::new(db.backend());
+    let (explain, column) =
+        if bind.is_sqlite() { ("EXPLAIN QUERY PLAN", "detail") } else { ("EXPLAIN", "QUERY PLAN") };
+    let keyset = store::keyset(OrderField::UpdatedAt, descending, bind.is_sqlite());
+    let page = keyset.page_sql("SELECT * FROM reservations", "TRUE", request, &mut bind);
+    let lines = db::query_all(db.pool(), format!("{explain} {page}"), bind.into_values()).await.unwrap();
+    let lines: Vec<String> = lines.iter().map(|line| line.try_get("", column).unwrap()).collect();
+    lines.join("\n")
+}
+
+async fn pages_by_the_last_write_are_read_from_their_index(db: TestDb) {
+    let (app, _provider) = start(&db).await;
+    let pool = app.running().db();
+    let date = if pool.backend() == sea_orm::DbBackend::Sqlite { "" } else { "DATE" };
+    let rows = format!(
+        "INSERT INTO reservations (reservation_id, property_id, guest_id, status, check_in, check_out, num_guests, \
+         total_amount, currency) \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+         SELECT 'res_' || i, 'p', 'g', 'confirmed', {date} '2026-04-06', {date} '2026-04-13', 2, 100, 'USD' FROM n"
+    );
+    db::execute(pool.pool(), rows, []).await.unwrap();
+    tie_times(&app).await;
+    db::execute(pool.pool(), "ANALYZE", []).await.unwrap();
+    let middle =
+        "{ reservations(first: 1, after: null, orderBy: { field: UPDATED_AT }) { edges { cursor } } }";
+    let cursor = app.graphql(middle, json!({})).await["reservations"]["edges"][0]["cursor"].clone();
+    let keyset = store::keyset(OrderField::UpdatedAt, false, false);
+    let key = besty::keyset::Key::parse(cursor.as_str().unwrap(), &keyset).unwrap();
+    for descending in [false, true] {
+        for backward in [false, true] {
+            for (after, before) in [(None, None), (Some(key.clone()), None), (None, Some(key.clone()))] {
+                let bounded = after.is_some() || before.is_some();
+                let plan = plan(pool, descending, &PageRequest { limit: 50, backward, after, before }).await;
+                assert!(plan.contains("besty_reservations_updated_at"), "{plan}");
+                assert!(!plan.contains("Sort") && !plan.contains("TEMP B-TREE"), "{plan}");
+                // What lies before the page is passed by, not read and thrown away.
+                let is_searched = plan.contains("Index Cond") || plan.contains("SEARCH");
+                assert_eq!(is_searched, bounded, "{plan}");
+            }
+        }
     }
     app.stop().await;
 }

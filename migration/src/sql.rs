@@ -8,11 +8,12 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
 /// What stands for what: (placeholder, PostgreSQL, SQLite).
-const DIALECT: [(&str, &str, &str); 7] = [
+const DIALECT: [(&str, &str, &str); 8] = [
     ("{serial}", "SERIAL PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT"),
     ("{bigserial}", "BIGSERIAL PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT"),
     ("{timestamp}", "TIMESTAMPTZ", "TEXT"),
     ("{now}", "now()", "(strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'))"),
+    ("{epoch}", "'epoch'::timestamptz", "'1970-01-01T00:00:00.000000Z'"),
     ("{amount}", "NUMERIC(10,2)", "REAL"),
     ("{bytes}", "COLLATE \"C\"", ""),
     ("{binary}", "BYTEA", "BLOB"),
