@@ -50,7 +50,9 @@ fn currency() -> impl Strategy<Value = String> {
 fn rows() -> impl Strategy<Value = BTreeMap<String, reservation::Model>> {
     let guest = || prop::option::weighted(0.7, text(0..5));
     let status = prop::sample::select(vec!["confirmed", "modified", "cancelled"]);
-    let stay = (day(), 1..4_u64);
+    // Stays of each number of nights up to two weeks are found by themselves, longer ones together.
+    let arrival = prop_oneof![4 => day(), 1 => (0..60_u64).prop_map(|days| NaiveDate::from_ymd_opt(2026, 5, 8).unwrap() - chrono::Days::new(days))];
+    let stay = (arrival, prop_oneof![4 => 1..4_u64, 2 => 1..70_u64, 1 => 1_000..1_500_u64]);
     let row = (id(), id(), status, stay, currency(), (guest(), guest(), guest(), guest())).prop_map(
         |(property_id, guest_id, status, (check_in, nights), currency, (first, last, email, phone))| {
             reservation::Model {

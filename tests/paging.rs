@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use besty::{
     db::{self, Bind, Db},
     keyset::PageRequest,
-    reservations::store::{self, OrderField},
+    reservations::{
+        ReservationFilter,
+        store::{self, OrderField},
+    },
     sandbox::{Effect, Fault, Kind},
 };
 use serde_json::{Value, json};
@@ -207,16 +210,38 @@ async fn the_other_lists_are_walked_while_they_grow(db: TestDb) {
     app.stop().await;
 }
 
-/// How the database would read a page, in its own words.
-async fn plan(db: &Db, descending: bool, request: &PageRequest) -> String {
-    let mut bind = Bind::new(db.backend());
+/// How the database would run a statement, in its own words.
+async fn explained(db: &Db, sql: &str, bind: Bind) -> String {
     let (explain, column) =
         if bind.is_sqlite() { ("EXPLAIN QUERY PLAN", "detail") } else { ("EXPLAIN", "QUERY PLAN") };
-    let keyset = store::keyset(OrderField::UpdatedAt, descending, bind.is_sqlite());
-    let page = keyset.page_sql("SELECT * FROM reservations", "TRUE", request, &mut bind);
-    let lines = db::query_all(db.pool(), format!("{explain} {page}"), bind.into_values()).await.unwrap();
+    let lines = db::query_all(db.pool(), format!("{explain} {sql}"), bind.into_values()).await.unwrap();
     let lines: Vec<String> = lines.iter().map(|line| line.try_get("", column).unwrap()).collect();
     lines.join("\n")
+}
+
+/// How it would read a page of the last writes.
+async fn plan(db: &Db, descending: bool, request: &PageRequest) -> String {
+    let mut bind = Bind::new(db.backend());
+    let keyset = store::keyset(OrderField::UpdatedAt, descending, bind.is_sqlite());
+    let page = keyset.page_sql("SELECT * FROM reservations", "TRUE", request, &mut bind);
+    explained(db, &page, bind).await
+}
+
+/// On PostgreSQL.
+async fn who_stays_is_looked_up_by_length_of_stay(db: &Db) {
+    let spread = "UPDATE reservations SET check_in = DATE '2026-01-01' + id % 300, \
+                  check_out = DATE '2026-01-02' + id % 300 + id % 13";
+    db::execute(db.pool(), spread, []).await.unwrap();
+    db::execute(db.pool(), "ANALYZE", []).await.unwrap();
+    let mut bind = Bind::new(db.backend());
+    let staying_on = chrono::NaiveDate::from_ymd_opt(2026, 5, 1);
+    let pieces = ReservationFilter { staying_on, ..ReservationFilter::default() }.pieces(&mut bind).unwrap();
+    let request = PageRequest { limit: 50, ..PageRequest::default() };
+    let keyset = store::keyset(OrderField::CheckIn, false, false);
+    let one = keyset.page_sql("SELECT * FROM reservations", &pieces.condition, &request, &mut bind);
+    let sql = format!("SELECT one.* FROM {} CROSS JOIN LATERAL ({one}) AS one", pieces.source);
+    let plan = explained(db, &sql, bind).await;
+    assert!(plan.contains("besty_reservations_spans") && plan.contains("Index Cond"), "{plan}");
 }
 
 async fn pages_by_the_last_write_are_read_from_their_index(db: TestDb) {
@@ -249,6 +274,9 @@ async fn pages_by_the_last_write_are_read_from_their_index(db: TestDb) {
                 assert_eq!(is_searched, bounded, "{plan}");
             }
         }
+    }
+    if pool.backend() == sea_orm::DbBackend::Postgres {
+        who_stays_is_looked_up_by_length_of_stay(pool).await;
     }
     app.stop().await;
 }

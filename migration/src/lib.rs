@@ -18,6 +18,7 @@ mod m20261122_000008_broadcast_retries;
 mod m20261122_000009_batch;
 mod m20261122_000010_pages;
 mod m20261122_000011_updated_at;
+mod m20261122_000012_spans;
 mod sql;
 
 /// The list of migrations, oldest first.
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000009_batch::Migration),
             Box::new(m20261122_000010_pages::Migration),
             Box::new(m20261122_000011_updated_at::Migration),
+            Box::new(m20261122_000012_spans::Migration),
         ]
     }
 }

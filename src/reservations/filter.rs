@@ -98,18 +98,15 @@ impl ReservationFilter {
     pub fn to_sql(&self, bind: &mut Bind) -> String {
         let mut all = self.others_to_sql(bind);
         if let Some(list) = &self.property_ids {
-            all.push(bind.any_of("property_id", list.iter().map(String::as_str)));
+            all.push(any_of("property_id", list, bind));
         }
-        if let Some(night) = self.staying_on {
-            let place = bind.push(night);
-            all.push(format!("check_in <= {place} AND check_out > {place}"));
-        }
+        all.extend(self.staying_on.map(|night| staying_sql(night, bind)));
         if all.is_empty() { "TRUE".to_owned() } else { all.join(" AND ") }
     }
 
     /// The same in pieces, each of which an index of PostgreSQL holds in the order of check-in, where the
-    /// set has such pieces and no narrower index: a property each, or the stays of so many nights, however
-    /// many such lengths there are. Sorted by check-in, a page is then read without the rest of the set.
+    /// set has such pieces and no narrower index: a property each, if there are several, or the stays of so
+    /// many nights. Sorted by check-in, a page is then read without the rest of the set.
     #[must_use]
     pub fn pieces(&self, bind: &mut Bind) -> Option<Pieces> {
         let is_narrow = self.guest_ids.is_some() || self.reservation_ids.is_some() || self.search.is_some();
@@ -118,19 +115,23 @@ impl ReservationFilter {
         }
         let (source, own) = if let Some(properties) = &self.property_ids {
             let distinct: BTreeSet<_> = properties.iter().map(String::as_str).collect();
+            if distinct.len() < 2 {
+                return None;
+            }
             let place = bind.push_array(distinct);
             (format!("unnest({place}::text[]) AS piece(of)"), "property_id = piece.of".to_owned())
         } else {
             let place = bind.push(self.staying_on?);
+            // A stay of a piece has so many nights at most, so it began after so many before.
             let own = format!(
-                "check_out - check_in = piece.of AND check_in <= {place} AND check_in > {place} - piece.of"
+                "{SPAN} = piece.of AND check_in <= {place} \
+                 AND check_in > COALESCE({place} - piece.most, '-infinity') AND check_out > {place}"
             );
-            (LENGTHS.to_owned(), own)
+            (SPANS.to_owned(), own)
         };
         let mut all = self.others_to_sql(bind);
-        if let (Some(_), Some(night)) = (&self.property_ids, self.staying_on) {
-            let place = bind.push(night);
-            all.push(format!("check_in <= {place} AND check_out > {place}"));
+        if self.property_ids.is_some() {
+            all.extend(self.staying_on.map(|night| staying_sql(night, bind)));
         }
         all.push(own);
         Some(Pieces { source, condition: all.join(" AND ") })
@@ -140,12 +141,11 @@ impl ReservationFilter {
     fn others_to_sql(&self, bind: &mut Bind) -> Vec<String> {
         let mut all = Vec::new();
         if let Some(statuses) = &self.statuses {
-            all.push(bind.any_of("status", statuses.iter().map(|status| status.as_str())));
+            let statuses: Vec<_> = statuses.iter().map(|status| status.as_str()).collect();
+            all.push(any_of("status", &statuses, bind));
         }
         for (column, list) in [("guest_id", &self.guest_ids), ("reservation_id", &self.reservation_ids)] {
-            if let Some(list) = list {
-                all.push(bind.any_of(column, list.iter().map(String::as_str)));
-            }
+            all.extend(list.as_ref().map(|list| any_of(column, list, bind)));
         }
         for (column, range) in [("check_in", self.check_in), ("check_out", self.check_out)] {
             all.extend(range.from.map(|from| format!("{column} >= {}", bind.push(from))));
@@ -183,10 +183,29 @@ pub struct Pieces {
     pub condition: String,
 }
 
-/// Every number of nights that some stay has, each found from the one before in the index on it.
-const LENGTHS: &str = "(WITH RECURSIVE lengths(nights) AS (SELECT MIN(check_out - check_in) FROM reservations \
-     UNION ALL SELECT (SELECT MIN(check_out - check_in) FROM reservations WHERE check_out - check_in > nights) \
-     FROM lengths WHERE nights IS NOT NULL) SELECT nights FROM lengths WHERE nights IS NOT NULL) AS piece(of)";
+/// A list of one is a value of its own: PostgreSQL then knows what to expect without looking into the list, and
+/// need not plan each time.
+fn any_of(column: &str, list: &[impl AsRef<str>], bind: &mut Bind) -> String {
+    match list {
+        [only] => format!("{column} = {}", bind.push(only.as_ref())),
+        list => bind.any_of(column, list.iter().map(AsRef::as_ref)),
+    }
+}
+
+fn staying_sql(night: NaiveDate, bind: &mut Bind) -> String {
+    let place = bind.push(night);
+    format!("check_in <= {place} AND check_out > {place}")
+}
+
+/// The piece that a stay is in, by its nights: the expression of the index `besty_reservations_spans`. Up to two
+/// weeks each number is a piece of its own; beyond, each piece reaches half as far again as the one before.
+const SPAN: &str = "width_bucket(check_out - check_in, \
+     ARRAY[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,22,33,49,73,109,163,244,366,549,823,1234])";
+
+/// The pieces, and how many nights a stay has at most in each: the last is open.
+const SPANS: &str = "unnest(\
+     ARRAY[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26], \
+     ARRAY[1,2,3,4,5,6,7,8,9,10,11,12,13,14,21,32,48,72,108,162,243,365,548,822,1233,NULL]) AS piece(of, most)";
 
 impl DateRange {
     fn contains(self, date: NaiveDate) -> bool {
