@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::{clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration, reservations::Ingest};
 
 pub mod admission;
+pub mod bounded;
 pub mod broadcast;
 pub mod broadcast_control;
 pub mod broadcast_start;

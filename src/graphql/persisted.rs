@@ -8,10 +8,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_graphql::{Request, ServerError, Value};
-use hashlink::LruCache;
 use sha2::{Digest as _, Sha256};
 
-use super::errors::Code;
+use super::{bounded::Bounded, errors::Code};
 
 /// Documents that are kept.
 const DOCUMENTS_MAX: usize = 1_000;
@@ -23,17 +22,11 @@ type Hash = [u8; 32];
 
 /// The documents that are known.
 #[derive(Debug)]
-pub struct Persisted(Mutex<Kept>);
-
-#[derive(Debug)]
-struct Kept {
-    documents: LruCache<Hash, String>,
-    bytes: usize,
-}
+pub struct Persisted(Mutex<Bounded<Hash, String>>);
 
 impl Default for Persisted {
     fn default() -> Self {
-        Self(Mutex::new(Kept { documents: LruCache::new(DOCUMENTS_MAX), bytes: 0 }))
+        Self(Mutex::new(Bounded::new(DOCUMENTS_MAX, BYTES_MAX)))
     }
 }
 
@@ -44,7 +37,7 @@ impl Persisted {
         let Some(asked) = asked(request)? else { return Ok(None) };
         if request.query.is_empty() {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(document) = kept.documents.get(&asked) else {
+            let Some(document) = kept.get(&asked) else {
                 // Clients look for these very words, or for the code.
                 return Err(Code::PersistedQueryNotFound.error("PersistedQueryNotFound"));
             };
@@ -60,25 +53,7 @@ impl Persisted {
     /// Keeps a document.
     pub fn keep(&self, hash: Hash, document: &str) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = kept.documents.len();
-        let is_full = before == DOCUMENTS_MAX && !kept.documents.contains_key(&hash);
-        if is_full {
-            kept.drop_oldest();
-        }
-        if kept.documents.insert(hash, document.to_owned()).is_none() {
-            kept.bytes += document.len();
-        }
-        while kept.bytes > BYTES_MAX {
-            kept.drop_oldest();
-        }
-    }
-}
-
-impl Kept {
-    fn drop_oldest(&mut self) {
-        if let Some((_, document)) = self.documents.remove_lru() {
-            self.bytes -= document.len();
-        }
+        kept.keep(hash, document.to_owned(), document.len());
     }
 }
 
@@ -168,24 +143,5 @@ mod tests {
             request.extensions.insert("persistedQuery".to_owned(), bad);
             assert!(persisted.resolve(&mut request).is_err(), "{request:?}");
         }
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded() {
-        let persisted = Persisted::default();
-        let keep = |document: &str| persisted.keep(hash(document), document);
-        for n in 0..=DOCUMENTS_MAX {
-            keep(&format!("{{ a{n} }}"));
-            assert!(is_known(&persisted, "{ a0 }") || n == 0, "what is used stays");
-        }
-        assert!(!is_known(&persisted, "{ a1 }"), "the longest unused has gone");
-        let long = |n: usize| format!("{{ a{n} }}{}", " ".repeat(super::super::document::TEXT_MAX - 20));
-        for n in 0..100 {
-            keep(&long(n));
-        }
-        let kept = persisted.0.lock().unwrap();
-        let bytes: usize = kept.documents.iter().map(|(_, document)| document.len()).sum();
-        assert_eq!(kept.bytes, bytes);
-        assert!(bytes <= BYTES_MAX && bytes > BYTES_MAX / 2, "{bytes}");
     }
 }

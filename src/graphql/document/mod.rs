@@ -4,6 +4,10 @@
 //! and nesting, before a parser that recurses sees it; then each fragment is counted once, however often
 //! it is spread, before validation walks every spread of it; then the variables are checked, before
 //! anything runs. All transports come through here.
+//!
+//! Clients send the same few documents again and again: those that were found good are kept parsed.
+
+use std::sync::{Mutex, PoisonError};
 
 use async_graphql::{
     Name, Request, ServerError,
@@ -23,7 +27,11 @@ pub use scan::TEXT_MAX;
 use shapes::Shapes;
 pub use size::DEPTH_MAX;
 
-use super::errors::Code;
+use super::{bounded::Bounded, errors::Code};
+
+/// Documents that are kept parsed, and bytes of their texts: parsed, each takes some twenty times that.
+const PARSED_MAX: usize = 500;
+const PARSED_BYTES_MAX: usize = 512 * 1024;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,19 +60,20 @@ pub enum Position {
 pub struct Rules {
     shapes: Shapes,
     introspection: bool,
+    parsed: Mutex<Bounded<String, ExecutableDocument>>,
 }
 
 impl Rules {
     /// Those of a schema, given as text; `introspection` says whether clients may read it.
     pub fn new(sdl: &str, introspection: bool) -> Result<Self, async_graphql::parser::Error> {
-        Ok(Self { shapes: Shapes::read(sdl)?, introspection })
+        let parsed = Mutex::new(Bounded::new(PARSED_MAX, PARSED_BYTES_MAX));
+        Ok(Self { shapes: Shapes::read(sdl)?, introspection, parsed })
     }
 
     /// Parses the document of a request, which keeps it, and tells what it asks for. One that is too large
     /// to be looked at or too expensive to be answered is refused, and so are variables of other types.
     pub fn check(&self, request: &mut Request) -> Result<Operation, ServerError> {
-        scan::scan(&request.query).map_err(|problem| Code::ParsingLimit.error(problem))?;
-        request.parsed_query().map_err(|error| Code::ParseFailed.on(error))?;
+        let is_known = self.parse(request)?;
         let (text, wanted) = (request.query.clone(), request.operation_name.clone());
         let variables = std::mem::take(&mut request.variables);
         let document = request.parsed_query()?;
@@ -73,8 +82,28 @@ impl Rules {
         let operation = operation.ok_or_else(|| unresolved(wanted.as_deref()))?;
         variables::check(operation, &variables, &self.shapes)?;
         let kind = kind(&text, operation)?;
+        if !is_known {
+            let bytes = text.len();
+            self.known().keep(text, document.clone(), bytes);
+        }
         request.variables = variables;
         Ok(kind)
+    }
+
+    /// Parses the document of a request, or takes what is kept; answers whether it was.
+    fn parse(&self, request: &mut Request) -> Result<bool, ServerError> {
+        let kept = self.known().get(&request.query).cloned();
+        if let Some(document) = kept {
+            request.set_parsed_query(document);
+            return Ok(true);
+        }
+        scan::scan(&request.query).map_err(|problem| Code::ParsingLimit.error(problem))?;
+        request.parsed_query().map_err(|error| Code::ParseFailed.on(error))?;
+        Ok(false)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Bounded<String, ExecutableDocument>> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
