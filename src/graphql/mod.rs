@@ -40,6 +40,7 @@ pub mod stats;
 pub mod subscription;
 pub mod told;
 pub mod webhook;
+pub mod written;
 
 #[cfg(test)]
 mod tests;

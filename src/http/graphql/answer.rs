@@ -13,7 +13,10 @@ use axum::{
 use serde_json::json;
 
 use crate::{
-    graphql::errors::{self, Code},
+    graphql::{
+        errors::{self, Code},
+        written,
+    },
     http::answer::Refusal,
 };
 
@@ -33,7 +36,7 @@ impl Media {
         if errors::is_refused(answer) {
             return self.refused(&answer.errors);
         }
-        match serde_json::to_vec(answer) {
+        match written::to_json(answer) {
             Ok(body) => self.write(StatusCode::OK, body),
             Err(error) => self.refusal(Refusal::internal(&error)),
         }

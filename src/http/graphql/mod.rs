@@ -14,7 +14,7 @@ use axum::{
 };
 
 use super::{HttpState, answer::Refusal, body};
-use crate::graphql::{IdempotencyKey, document::Operation, live::Watch, once::once};
+use crate::graphql::{IdempotencyKey, document::Operation, live::Watch, once::once, written};
 
 mod answer;
 mod multipart;
@@ -97,7 +97,10 @@ async fn execute(
     media: Media,
 ) -> Response {
     match admitted {
-        Ok(operation) => media.answer(&once(&state.schema, request, &operation).await),
+        Ok(operation) => {
+            let request = written::allow(request);
+            media.answer(&once(&state.schema, request, &operation).await)
+        }
         Err(error) => media.refused(&[error]),
     }
 }
