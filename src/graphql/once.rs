@@ -1,31 +1,52 @@
-//! Running what has one answer.
+//! Running what has one answer, which nobody waits for without end.
 
 use std::time::Duration;
 
 use async_graphql::{Executor, Request, Response};
+use tracing::Instrument as _;
 
 use super::{
     document::Operation,
     errors::{self, Code},
 };
 
-/// How long a query may take. A mutation is not given up once it has begun: its steps have limits of their
-/// own.
+/// How long a query may take.
 pub const QUERY_TIME: Duration = Duration::from_secs(30);
 
-/// Runs a query or a mutation. Every error has a code.
+/// How long the answer to a mutation is waited for: longer than the steps of any of ours may take, which have
+/// limits of their own.
+pub const MUTATION_TIME: Duration = Duration::from_mins(1);
+
+/// Runs a query or a mutation. Every error has a code. A query that takes too long is given up. A mutation is not
+/// once it has begun, not even when nobody waits for its answer any more.
 pub async fn once(schema: &impl Executor, request: Request, operation: &Operation) -> Response {
-    let run = schema.execute(request);
     let mut response = match operation {
-        Operation::Query => tokio::time::timeout(QUERY_TIME, run).await.unwrap_or_else(|_| given_up()),
-        Operation::Mutation | Operation::Subscription(_) => run.await,
+        Operation::Query => {
+            let run = tokio::time::timeout(QUERY_TIME, schema.execute(request));
+            run.await.unwrap_or_else(|_| given_up("the query", QUERY_TIME, "ask for less"))
+        }
+        Operation::Mutation | Operation::Subscription(_) => to_its_end(schema.clone(), request).await,
     };
     errors::finish(&mut response);
     response
 }
 
-fn given_up() -> Response {
-    tracing::warn!("a query took longer than {QUERY_TIME:?}, and was given up");
-    let problem = format!("the query took longer than {} s; ask for less", QUERY_TIME.as_secs());
+async fn to_its_end(schema: impl Executor, request: Request) -> Response {
+    let run = tokio::spawn(async move { schema.execute(request).await }.in_current_span());
+    match tokio::time::timeout(MUTATION_TIME, run).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a mutation came to no end");
+            Response::from_errors(vec![Code::Internal.error("internal error")])
+        }
+        Err(_) => {
+            given_up("the mutation", MUTATION_TIME, "it may still be done, so look before you repeat it")
+        }
+    }
+}
+
+fn given_up(what: &str, after: Duration, advice: &str) -> Response {
+    tracing::warn!("{what} took longer than {after:?}, and was not waited for");
+    let problem = format!("{what} took longer than {} s; {advice}", after.as_secs());
     Response::from_errors(vec![Code::TimedOut.error(problem)])
 }

@@ -99,11 +99,48 @@ fn told(answer: &async_graphql::Response) -> Vec<(String, &str)> {
 #[tokio::test(start_paused = true)]
 async fn a_query_that_takes_too_long_is_given_up() {
     let begun = tokio::time::Instant::now();
-    let answer = once(&schema(), "{ fast stuck }".into(), &Operation::Query).await;
+    let (schema, patience) = (schema(), Duration::from_mins(5));
+    let answer = tokio::time::timeout(patience, once(&schema, "{ fast stuck }".into(), &Operation::Query));
+    let answer = answer.await.expect("an answer");
     assert_eq!(begun.elapsed().as_secs(), 30);
     let wanted = "the query took longer than 30 s; ask for less";
     assert_eq!(told(&answer), [("\"REQUEST_TIMEOUT\"".to_owned(), wanted)]);
     assert!(super::errors::is_refused(&answer));
+}
+
+/// What the one mutation of a schema waits for, and says when it is done.
+#[derive(Clone, Default)]
+struct Gate {
+    open: std::sync::Arc<tokio::sync::Notify>,
+    done: std::sync::Arc<tokio::sync::Notify>,
+}
+
+struct Slow(Gate);
+
+#[Object]
+impl Slow {
+    async fn change(&self) -> i32 {
+        self.0.open.notified().await;
+        self.0.done.notify_one();
+        1
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mutation_is_not_waited_for_without_end_and_still_done() {
+    let gate = Gate::default();
+    let fields = Fields { optional: Some(no_answer()) };
+    let schema = async_graphql::Schema::new(fields, Slow(gate.clone()), EmptySubscription);
+    let begun = tokio::time::Instant::now();
+    let patience = Duration::from_mins(5);
+    let answer =
+        tokio::time::timeout(patience, once(&schema, "mutation { change }".into(), &Operation::Mutation));
+    let answer = answer.await.expect("an answer");
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    let wanted = "the mutation took longer than 60 s; it may still be done, so look before you repeat it";
+    assert_eq!(told(&answer), [("\"REQUEST_TIMEOUT\"".to_owned(), wanted)]);
+    gate.open.notify_one();
+    tokio::time::timeout(patience, gate.done.notified()).await.expect("it is done");
 }
 
 #[tokio::test]
