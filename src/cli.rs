@@ -17,6 +17,7 @@ use crate::{
     graphql,
     reservations::forget,
     sandbox::{self, GuestApi, GuestApiSettings, Limit, Source, SourceSettings},
+    telemetry::traces,
 };
 
 /// Live reservations and guest messages, between a booking source and the people who look after guests.
@@ -120,6 +121,13 @@ fn config_from_env() -> anyhow::Result<Config> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    traces::start(|name| std::env::var(name).ok(), app::http_client()?)?;
+    let served = serve_until_signal(config).await;
+    traces::stop().await;
+    served
+}
+
+async fn serve_until_signal(config: Config) -> anyhow::Result<()> {
     let listener = listen(config.listen).await?;
     let mut signal = std::pin::pin!(wait_for_signal());
     let Some(running) = app::start_unless(&config, listener, outside()?, &mut signal).await? else {

@@ -42,6 +42,7 @@ mod stalled;
 mod start;
 mod statements;
 mod stop;
+mod traces;
 mod transports;
 mod version;
 mod versions;

@@ -33,7 +33,7 @@ use crate::{
     clock::Clock,
     db::Db,
     guest_api::{Door, Lane, Outcome, Permit, lease::Held},
-    telemetry::metrics::Messages,
+    telemetry::{metrics::Messages, traces},
 };
 
 /// How often the tables are asked when no signal came.
@@ -286,13 +286,18 @@ impl Sender {
         let (api, message) = (self.door.api().clone(), broadcast.message.clone());
         let (guest_id, key) =
             (claimed.guest_id.clone(), message_key(claimed.broadcast_id, &claimed.guest_id));
-        let stop = work.stops.entry(broadcast.id).or_default().clone();
+        let (stop, broadcast_id) = (work.stops.entry(broadcast.id).or_default().clone(), broadcast.id);
         let request = work.requests.spawn(async move {
             let may_leave = stop.run_until_cancelled(permit.turn()).await;
             if may_leave != Some(true) || stop.is_cancelled() {
                 return None;
             }
-            let outcome = api.send_message(&guest_id, &message, &key).await;
+            let sending = async {
+                let outcome = api.send_message(&guest_id, &message, &key).await;
+                traces::outcome(outcome.name());
+                outcome
+            };
+            let outcome = traces::within(traces::message(broadcast_id), sending).await;
             permit.answered(&outcome);
             Some(outcome)
         });

@@ -13,6 +13,7 @@ use super::{Broadcast, UncertainPolicy, store};
 use crate::{
     db::Db,
     reservations::{ReservationFilter, filter::FilterError},
+    telemetry::traces,
 };
 
 /// Characters a message may have.
@@ -91,6 +92,10 @@ pub async fn start(db: &Db, input: &StartInput, now: DateTime<Utc>) -> Result<St
         expect_recipients(input, count)?;
         return Ok(Started::DryRun(count));
     }
+    traces::within(traces::broadcast(), store_once(db, input, now)).await
+}
+
+async fn store_once(db: &Db, input: &StartInput, now: DateTime<Utc>) -> Result<Started, StartError> {
     match store_new(db, input, now).await {
         // Another call with the same key committed in between: it is the first one now.
         Err(StartError::Database(error))
@@ -152,6 +157,7 @@ async fn store_new(db: &Db, input: &StartInput, now: DateTime<Utc>) -> Result<St
     // Dropping the transaction undoes the inserts.
     expect_recipients(input, count)?;
     let broadcast = store::set_total(tx.conn(), id, count).await?;
+    traces::broadcast_started(id);
     tx.commit().await?;
     Ok(Started::New(broadcast))
 }

@@ -7,9 +7,23 @@ use std::fmt::Write as _;
 use super::{Config, Setting};
 
 /// A variable that is read elsewhere than in [`Config`].
-const ELSEWHERE: [(&str, &str, &str); 2] = [
+const ELSEWHERE: [(&str, &str, &str); 12] = [
     ("RUST_LOG", "warn,besty=info", "a filter of tracing-subscriber"),
     ("LOG_FORMAT", "text", "`text` or `json`"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "none", "a URL"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "none", "a URL"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "`http/protobuf`"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "none", "`name=value`, separated by commas"),
+    ("OTEL_SERVICE_NAME", "besty", ""),
+    ("OTEL_RESOURCE_ATTRIBUTES", "none", "`name=value`, separated by commas"),
+    (
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        "`always_on`, `always_off`, `traceidratio`, or one of these after `parentbased_`",
+    ),
+    ("OTEL_TRACES_SAMPLER_ARG", "1.0", "0.0 to 1.0"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "5000", "milliseconds"),
+    ("OTEL_SDK_DISABLED", "false", "`true` or `false`"),
 ];
 
 /// Instead of what is read: it depends on another variable.
@@ -99,6 +113,27 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("RUST_LOG", "What is logged, for example `besty=debug`"),
             ("LOG_FORMAT", "Lines for people, or one JSON object a line"),
+        ],
+    ),
+    (
+        "Traces",
+        &[
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "Where spans are sent, with `/v1/traces` after it. Without this or the next, nothing is traced. These are OpenTelemetry's own variables, and others of its SDK are read too (`OTEL_BSP_*`, `OTEL_SPAN_*_LIMIT`)",
+            ),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same, as it is; goes before"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "Another is refused"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "Headers for the collector, such as credentials"),
+            ("OTEL_SERVICE_NAME", "What this server is called"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "What else is to be known of it"),
+            (
+                "OTEL_TRACES_SAMPLER",
+                "Which traces are sent. A caller's `traceparent` decides where there is one",
+            ),
+            ("OTEL_TRACES_SAMPLER_ARG", "The share of traces, for the samplers by ratio"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "How long spans are collected before they are sent"),
+            ("OTEL_SDK_DISABLED", "Trace nothing, whatever else is set"),
         ],
     ),
 ];

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::log::{Entry, Feed};
+use crate::telemetry::traces;
 
 /// Changes kept in memory.
 const RING: usize = 4_096;
@@ -143,6 +144,7 @@ impl Hub {
                 return Ok(());
             };
             let full = page.len() >= PAGE as usize;
+            traces::read(page.iter().map(|entry| entry.committed_at));
             self.lock().extend(page);
             self.head.send_replace(newest);
             if !full {

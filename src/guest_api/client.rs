@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{door, pacer::Advice, rate_limit, retry_after};
-use crate::clock::Clock;
+use crate::{clock::Clock, telemetry::traces};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -200,7 +200,7 @@ impl GuestApi {
         body: Option<Value>,
         key: Option<&str>,
     ) -> Result<(Head, Vec<u8>), Outcome<()>> {
-        let mut request = self.http.request(method, url).timeout(TIMEOUT);
+        let mut request = self.http.request(method, url).timeout(TIMEOUT).headers(traces::headers());
         if let Some(body) = body {
             request = request.json(&body);
         }

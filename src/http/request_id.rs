@@ -1,5 +1,5 @@
 //! `X-Request-Id`: the caller's if it is a plain one, else one of ours. It is in the answer and in every line of
-//! the log that the request writes.
+//! the log that the request writes. A trace begins here too.
 
 use std::sync::{
     Arc,
@@ -13,7 +13,10 @@ use axum::{
     response::Response,
 };
 
-use crate::telemetry::request_id::{self, RequestId};
+use crate::telemetry::{
+    request_id::{self, RequestId},
+    traces,
+};
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest that is taken from outside.
@@ -41,7 +44,12 @@ impl Ids {
 pub(super) async fn carry(State(ids): State<Ids>, request: Request, next: Next) -> Response {
     let given = request.headers().get(HEADER).and_then(plain);
     let id = RequestId::from(given.map_or_else(|| ids.next(), str::to_owned));
-    let mut response = request_id::scope(id.clone(), next.run(request)).await;
+    let span = traces::request(request.method(), request.uri().path(), request.headers());
+    let answering = traces::within(span.clone(), next.run(request));
+    let mut response = request_id::scope(id.clone(), answering).await;
+    if let Some(span) = span {
+        traces::answered(&span, response.status());
+    }
     // It is plain, so it is a header.
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HEADER, value);

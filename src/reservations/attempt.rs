@@ -11,7 +11,7 @@ use super::{
     batch::{self, Applied},
     recent::Recent,
 };
-use crate::{clock::Clock, db::Failure, feed::Feed};
+use crate::{clock::Clock, db::Failure, feed::Feed, telemetry::traces};
 
 /// Single events in a row that may fail for an unknown reason before it is not only theirs.
 const UNCLEAR_IN_A_ROW: usize = 8;
@@ -106,7 +106,9 @@ impl Table {
     }
 
     async fn once(&self, events: &[ReservationEvent]) -> Result<Vec<Applied>, Fate> {
-        let writing = batch::apply(&self.feed, &self.recent, events, self.clock.now());
+        let now = self.clock.now();
+        traces::committing(now);
+        let writing = batch::apply(&self.feed, &self.recent, events, now);
         let Ok(result) = tokio::time::timeout(self.limit, writing).await else {
             tracing::warn!(events = events.len(), limit = ?self.limit, "a batch took too long");
             return Err(Fate::Away);

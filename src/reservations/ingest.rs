@@ -30,7 +30,15 @@ use super::{
     batch::Applied,
     spool::{Spool, SpoolError},
 };
-use crate::{clock::Clock, feed::Feed, telemetry::Metrics, vitals::Pulse};
+use crate::{
+    clock::Clock,
+    feed::Feed,
+    telemetry::{
+        Metrics,
+        traces::{self, Mark},
+    },
+    vitals::Pulse,
+};
 
 /// Events a transaction.
 const BATCH: usize = 256;
@@ -88,6 +96,7 @@ pub struct Writer {
 struct Job {
     event: ReservationEvent,
     answer: Answer,
+    mark: Option<Mark>,
 }
 
 type Answer = oneshot::Sender<Result<Taken, IngestError>>;
@@ -129,7 +138,7 @@ impl Ingest {
             return Box::pin(keep(&self.spool, &event)).await;
         }
         let (answer, result) = oneshot::channel();
-        let job = Job { event: event.clone(), answer };
+        let job = Job { event: event.clone(), answer, mark: traces::mark() };
         let written = async {
             self.queue(&event.guest_id).send(job).await.ok()?;
             result.await.ok()
@@ -237,8 +246,9 @@ impl Writer {
 
     /// Applies a batch, and has the spool keep what was not.
     async fn write(&self, table: &Table, jobs: &mut Vec<Job>) {
+        let span = traces::batch(jobs.len(), jobs.iter_mut().filter_map(|job| job.mark.take()));
         let (events, answers): (Vec<_>, Vec<_>) = jobs.drain(..).map(|job| (job.event, job.answer)).unzip();
-        let fates = self.fates(table, &events).await;
+        let fates = traces::within(span, self.fates(table, &events)).await;
         let mut kept = Vec::new();
         for ((event, answer), fate) in events.iter().zip(answers).zip(fates) {
             let result = match fate {

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::Clock,
     feed::{Cursor, Hub},
-    telemetry::metrics::Deliveries,
+    telemetry::{metrics::Deliveries, traces},
 };
 
 mod counts;
@@ -182,6 +182,7 @@ impl Inner {
     fn delivered(&self, seq: i64) {
         if let Some(changed_at) = self.hub.changed_at(seq) {
             self.deliveries.given(changed_at, self.clock.now());
+            traces::delivered(changed_at);
         }
     }
 
