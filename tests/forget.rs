@@ -68,6 +68,9 @@ async fn nothing_in_the_database_knows_the_person(db: TestDb) {
     let mut bad = of_person("res_4", "guest_77", 5);
     bad["data"]["checkIn"] = json!("soon");
     assert_eq!(app.webhook(&bad).await.0, 400);
+    let mut other = event("res_5", "guest_770", "confirmed", 6);
+    other["data"]["checkIn"] = json!("soon");
+    assert_eq!(app.webhook(&other).await.0, 400);
     let known = marks(&db).await;
     assert!(known[..4].iter().all(|(_, n)| *n > 0), "{known:?}");
 
@@ -87,6 +90,8 @@ async fn nothing_in_the_database_knows_the_person(db: TestDb) {
     let guest = json!({ "guestId": "guest_77", "firstName": null });
     assert_eq!((&told["kind"], &told["reservation"]["guest"]), (&json!("GUEST_UPDATED"), &guest), "{told}");
 
+    let rejected = app.graphql("{ rejectedWebhooks(first: 5) { nodes { reason } } }", json!({})).await;
+    assert_eq!(rejected["rejectedWebhooks"]["nodes"].as_array().unwrap().len(), 1, "another's stays");
     let rows =
         app.graphql("{ reservations { totalCount nodes { reservationId guest { lastName } } } }", json!({}));
     let rows = rows.await["reservations"].take();

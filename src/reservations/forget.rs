@@ -25,9 +25,11 @@ pub struct Forgotten {
 
 /// Deletes what is known of a guest, in one transaction.
 pub async fn forget_guest(feed: &Feed, guest_id: &str, now: DateTime<Utc>) -> Result<Forgotten, DbErr> {
+    // In quotes, or guest_7 would be found in guest_77.
+    let quoted = serde_json::to_string(guest_id).map_err(json)?;
     let mut tx = feed.begin().await?;
-    let changes = empty_images(tx.conn(), guest_id).await?;
-    let rejected = rejected::forget_naming(tx.conn(), guest_id).await?;
+    let changes = empty_images(tx.conn(), guest_id, &quoted).await?;
+    let rejected = rejected::forget_naming(tx.conn(), &quoted).await?;
     // Gone, and not empty: should the guest book again, the booking source is asked anew.
     db::execute(tx.conn(), "DELETE FROM guests WHERE guest_id = $1", [guest_id.into()]).await?;
     let reservations = empty_rows(&mut tx, guest_id, now).await?;
@@ -52,10 +54,9 @@ async fn empty_rows(tx: &mut FeedTx, guest_id: &str, now: DateTime<Utc>) -> Resu
 
 /// Empties the images of reservations of this guest. Only the server reads them, whole, so each is read,
 /// emptied and written back.
-async fn empty_images(conn: &impl ConnectionTrait, guest_id: &str) -> Result<usize, DbErr> {
+async fn empty_images(conn: &impl ConnectionTrait, guest_id: &str, quoted: &str) -> Result<usize, DbErr> {
     let mut bind = Bind::new(conn.get_database_backend());
     // Any image that names the guest; which ones are about the guest is seen in the image itself.
-    let quoted = serde_json::to_string(guest_id).map_err(json)?;
     let (topic, text) = (bind.push(Topic::Reservation.as_str()), bind.push(quoted));
     let has = |column: &str| match conn.get_database_backend() {
         DbBackend::Sqlite => format!("instr({column}, {text}) > 0"),
