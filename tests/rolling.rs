@@ -14,12 +14,12 @@ async fn no_webhook_fails_and_no_watcher_misses_anything() {
         processes: 3,
         watchers: 3,
         per_second: 300,
-        length: Duration::from_secs(15),
+        length: Duration::from_secs(18),
         kill_every: Duration::from_millis(500),
         going: Going::Replaced,
     };
     let report = storm::run(TestDb::postgres().await, storm).await;
     println!("{report}");
     assert!(report.kills >= 3, "each was replaced: {report}");
-    assert_eq!(report.refused, 0, "{report}");
+    assert!(report.refused.is_empty(), "{report}: {:?}", report.refused);
 }

@@ -14,3 +14,4 @@ mod load;
 mod outage;
 mod pages;
 mod queries;
+mod soak;

@@ -18,7 +18,7 @@ const STOPPED: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_secs(2);
 
 /// The run's own server; nothing else of `make prove` runs beside this.
-async fn postgres(arguments: &'static [&'static str]) {
+pub async fn postgres(arguments: &'static [&'static str]) {
     let ctl = std::env::var("TEST_POSTGRES_CTL").unwrap();
     let run = move || Command::new(ctl).args(arguments).status().unwrap();
     assert!(tokio::task::spawn_blocking(run).await.unwrap().success());

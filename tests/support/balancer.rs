@@ -57,14 +57,20 @@ impl Balancer {
 
 async fn check(replicas: Replicas) {
     // A connection of its own each time, so that it is never one that is about to be closed.
-    let http = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(2));
-    let http = http.build().unwrap();
+    let http =
+        reqwest::Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(2)).build().unwrap();
     loop {
         sleep(CHECK).await;
         let asked: Vec<_> = replicas.lock().unwrap().iter().map(|(url, _)| url.clone()).collect();
-        for (n, url) in asked.iter().enumerate() {
-            let answer = http.get(format!("{url}/readyz")).send().await;
-            let is_ready = answer.is_ok_and(|answer| answer.status() == 200);
+        let answers = asked.iter().map(|url| http.get(format!("{url}/readyz")).send());
+        let answers = futures::future::join_all(answers).await;
+        for (n, (url, answer)) in asked.iter().zip(answers).enumerate() {
+            let is_ready = match answer {
+                Ok(answer) => answer.status() == 200,
+                Err(error) if error.is_connect() => false,
+                // Too slow once is not gone.
+                Err(_) => continue,
+            };
             let mut replicas = replicas.lock().unwrap();
             if replicas[n].0 == *url {
                 replicas[n].1 = is_ready;

@@ -75,7 +75,12 @@ impl Server {
 
     /// Whether its log has this.
     pub fn has_said(&self, text: &str) -> bool {
-        self.log.lock().unwrap().iter().any(|line| line.contains(text))
+        self.said(text).is_some()
+    }
+
+    /// The newest line of its log that has this.
+    pub fn said(&self, text: &str) -> Option<String> {
+        self.log.lock().unwrap().iter().rfind(|line| line.contains(text)).cloned()
     }
 
     /// Waits until its log has this.

@@ -153,6 +153,9 @@ impl Follower {
         }
         let request = transport.request(http, base, filter, after);
         let response = request.send().await.map_err(|_| Lost)?;
+        if response.status().is_server_error() {
+            return Err(Lost);
+        }
         let (status, found) = (response.status(), response.headers()["content-type"].to_str().unwrap());
         assert!(status == 200 && found.starts_with(transport.answered()), "{transport:?}: {status} {found}");
         Ok(Self::Blocks(Blocks { transport, body: Body::Response(Box::new(response)), buffer: Vec::new() }))
@@ -236,7 +239,8 @@ async fn next_message(
         let Message::Text(text) = message else { continue };
         let mut message: Value = serde_json::from_str(&text).unwrap();
         match message["type"].as_str() {
-            Some("next" | "data") => return Ok(change(message["payload"].take())),
+            Some("next" | "data") => return change(message["payload"].take()),
+            Some("error") if is_passing(&message["payload"]) => return Err(Lost),
             Some("connection_ack" | "ping" | "ka") => {}
             // The server is going: what the legacy protocol says when its streams end.
             Some("complete") => return Err(Lost),
@@ -257,7 +261,7 @@ impl Blocks {
                 match self.transport {
                     Transport::Multipart => {
                         if let Some(told) = part(block) {
-                            return Ok(told);
+                            return told;
                         }
                     }
                     Transport::Events => {
@@ -267,7 +271,7 @@ impl Blocks {
                     }
                     _ => {
                         if let Some(told) = graphql_event(block) {
-                            return Ok(told);
+                            return told;
                         }
                     }
                 }
@@ -279,7 +283,7 @@ impl Blocks {
 }
 
 /// None for a heartbeat, for what stands before the first part, and for the farewell of a server that stops.
-fn part(block: &str) -> Option<(String, Told)> {
+fn part(block: &str) -> Option<Result<(String, Told), Lost>> {
     let (_, body) = block.split_once("\r\n\r\n")?;
     let mut body: Value = serde_json::from_str(body).unwrap();
     let payload = body["payload"].take();
@@ -291,13 +295,15 @@ fn field<'a>(block: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// None for a comment, and for `complete` when the server is going.
-fn graphql_event(block: &str) -> Option<(String, Told)> {
+fn graphql_event(block: &str) -> Option<Result<(String, Told), Lost>> {
     if field(block, "event")? != "next" {
         return None;
     }
-    let (cursor, told) = change(serde_json::from_str(field(block, "data")?).unwrap());
-    assert_eq!(field(block, "id"), Some(cursor.as_str()), "the id is the cursor");
-    Some((cursor, told))
+    let told = change(serde_json::from_str(field(block, "data")?).unwrap());
+    if let Ok((cursor, _)) = &told {
+        assert_eq!(field(block, "id"), Some(cursor.as_str()), "the id is the cursor");
+    }
+    Some(told)
 }
 
 /// None for a comment and for `ready`.
@@ -309,11 +315,20 @@ fn event(block: &str) -> Option<(String, Told)> {
     Some(told(field(block, "id")?, &data["reservationId"], ""))
 }
 
-fn change(mut payload: Value) -> (String, Told) {
+/// Whether the errors of an answer say that it can't be had now.
+pub fn is_passing(errors: &Value) -> bool {
+    let code = errors[0]["extensions"]["code"].as_str();
+    matches!(code, Some("INTERNAL_SERVER_ERROR" | "SERVICE_UNAVAILABLE"))
+}
+
+fn change(mut payload: Value) -> Result<(String, Told), Lost> {
+    if is_passing(&payload["errors"]) {
+        return Err(Lost);
+    }
     assert!(payload["errors"].is_null(), "{payload}");
     let change = payload["data"]["reservationChanged"].take();
     let transition = change["transition"].as_str().unwrap();
-    told(change["cursor"].as_str().unwrap(), &change["reservation"]["reservationId"], transition)
+    Ok(told(change["cursor"].as_str().unwrap(), &change["reservation"]["reservationId"], transition))
 }
 
 fn told(cursor: &str, key: &Value, transition: &str) -> (String, Told) {

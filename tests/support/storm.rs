@@ -8,7 +8,7 @@ use std::{
 };
 
 use besty::{
-    feed::{Cursor, Entry, Feed},
+    feed::{Cursor, Entry, Feed, Topic},
     reservations::{
         ReservationFilter, Status,
         change::{ReservationChange, Transition},
@@ -32,7 +32,7 @@ use super::{
 };
 
 /// Reservations that the events are about, so that those of one are seconds apart.
-const RESERVATIONS: u64 = 800;
+pub const RESERVATIONS: u64 = 800;
 const PROPERTIES: u64 = 5;
 /// The longest that a watcher is let be.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -68,7 +68,7 @@ pub enum Going {
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Report {
     /// Changes in the log.
     pub changes: usize,
@@ -78,8 +78,8 @@ pub struct Report {
     pub connections: usize,
     /// Processes that were killed, or replaced.
     pub kills: usize,
-    /// Posts that were not answered 200 at their first try.
-    pub refused: usize,
+    /// Posts that were not answered 200 at their first try, by what stood in the way.
+    pub refused: Vec<String>,
     /// From the last event to the last watcher's end.
     pub caught_up: Duration,
 }
@@ -90,13 +90,14 @@ impl fmt::Display for Report {
         write!(
             f,
             "{changes} changes, told {told} times over {connections} connections, {kills} processes gone; \
-             {refused} posts tried again; all at the end {caught_up:.1?} after the last event"
+             {} posts tried again; all at the end {caught_up:.1?} after the last event",
+            refused.len()
         )
     }
 }
 
 /// Where the processes listen; the place of one that is down still has its last address.
-type Bases = Arc<Mutex<Vec<String>>>;
+pub type Bases = Arc<Mutex<Vec<String>>>;
 
 /// One who watches.
 #[derive(Debug)]
@@ -211,24 +212,34 @@ pub fn nth(n: u64) -> Value {
     event
 }
 
-/// Posts an event to any process until one of them says 200; answers what came of it, and after how many tries.
-async fn post(http: reqwest::Client, bases: Bases, event: Value, mut rng: StdRng) -> (String, usize) {
-    for tries in 1.. {
+/// Posts an event to any process until one of them says 200; answers what came of it, and what stood in the way at
+/// first.
+async fn post(
+    http: reqwest::Client,
+    bases: Bases,
+    event: Value,
+    mut rng: StdRng,
+) -> (String, Option<String>) {
+    let mut refused = None;
+    loop {
         let url = format!("{}/webhooks", any(&bases, &mut rng));
         let sent = http.post(url).header("x-webhook-secret", SECRET).body(event.to_string()).send().await;
-        if let Ok(response) = sent
-            && response.status() == 200
-            && let Ok(body) = response.json::<Value>().await
-        {
-            return (body["result"].as_str().unwrap().to_owned(), tries);
-        }
+        let problem = match sent {
+            Ok(response) if response.status() == 200 => match response.json::<Value>().await {
+                Ok(body) => return (body["result"].as_str().unwrap().to_owned(), refused),
+                Err(error) => format!("{error:?}"),
+            },
+            Ok(response) => response.status().to_string(),
+            Err(error) => format!("{error:?}"),
+        };
+        refused.get_or_insert(problem);
         sleep(RETRY).await;
     }
-    unreachable!("the loop ends by its return");
 }
 
-/// Posts all events at their rate; answers their results, and how many took more than one try.
-async fn post_all(storm: Storm, bases: Bases) -> (Vec<String>, usize) {
+/// Posts all events at their rate; answers their results, and what stood in the way of those that took more than one
+/// try.
+async fn post_all(storm: Storm, bases: Bases) -> (Vec<String>, Vec<String>) {
     let http = besty::app::http_client().unwrap();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(storm.per_second).unwrap());
     let mut posts = JoinSet::new();
@@ -236,50 +247,79 @@ async fn post_all(storm: Storm, bases: Bases) -> (Vec<String>, usize) {
         tick.tick().await;
         posts.spawn(post(http.clone(), Arc::clone(&bases), nth(n), StdRng::seed_from_u64(n)));
     }
-    let answers = posts.join_all().await;
-    let refused = answers.iter().filter(|(_, tries)| *tries > 1).count();
-    (answers.into_iter().map(|(result, _)| result).collect(), refused)
+    let (results, refused): (Vec<_>, Vec<_>) = posts.join_all().await.into_iter().unzip();
+    (results, refused.into_iter().flatten().collect())
 }
 
-/// Has one process after the other go and starts another, until stopped; answers how many.
-async fn take_turns(
+/// What it is let loose on, for whoever brings trouble.
+#[derive(Debug)]
+pub struct Ground<'a> {
+    /// The database.
+    pub db: &'a TestDb,
+    /// The processes.
+    pub servers: Vec<Server>,
+    /// Where each of them listens.
+    pub processes: Bases,
     storm: Storm,
-    db: &TestDb,
-    guest_api: &str,
-    mut servers: Vec<Server>,
-    (processes, balancer): (&Bases, Option<&Balancer>),
-    mut stop: watch::Receiver<bool>,
-) -> usize {
-    for n in 0.. {
-        tokio::select! {
-            () = sleep(storm.kill_every) => {}
-            _ = stop.wait_for(|stop| *stop) => return n,
-        }
-        let n = n % servers.len();
-        let going = servers.remove(n);
-        match storm.going {
-            Going::Killed => going.kill().await,
-            Going::Replaced => going.stop().await,
-        }
-        let server = start(storm, db, guest_api, n).await;
-        processes.lock().unwrap()[n].clone_from(&server.url);
-        if let Some(balancer) = balancer {
+    guest_api: &'a str,
+    balancer: Option<&'a Balancer>,
+    over: watch::Receiver<bool>,
+}
+
+impl Ground<'_> {
+    /// Waits until all events are posted and every watcher is at its end.
+    pub async fn until_over(&mut self) {
+        // An error says that it can't come any more.
+        let _ = self.over.wait_for(|over| *over).await;
+    }
+
+    /// Kills a process, and starts another in its place.
+    pub async fn kill_and_start(&mut self, n: usize) {
+        self.servers.remove(n).kill().await;
+        self.start(n).await;
+    }
+
+    /// Has a process go in order, and starts another in its place.
+    async fn replace(&mut self, n: usize) {
+        self.servers.remove(n).stop().await;
+        self.start(n).await;
+    }
+
+    async fn start(&mut self, n: usize) {
+        let server = start(self.storm, self.db, self.guest_api, n).await;
+        self.processes.lock().unwrap()[n].clone_from(&server.url);
+        if let Some(balancer) = self.balancer {
             balancer.replace(n, &server.url);
             super::within("the new process to be ready", async {
-                while balancer.ready() < storm.processes {
+                while balancer.ready() < self.storm.processes {
                     sleep(RETRY).await;
                 }
             })
             .await;
         }
-        servers.insert(n, server);
+        self.servers.insert(n, server);
+    }
+}
+
+/// Has one process after the other go and starts another, until it is over; answers how many.
+async fn take_turns(mut ground: Ground<'_>) -> usize {
+    for n in 0.. {
+        tokio::select! {
+            () = sleep(ground.storm.kill_every) => {}
+            () = ground.until_over() => return n,
+        }
+        let n = n % ground.servers.len();
+        match ground.storm.going {
+            Going::Killed => ground.kill_and_start(n).await,
+            Going::Replaced => ground.replace(n).await,
+        }
     }
     unreachable!("the loop ends by its return");
 }
 
 async fn start(storm: Storm, db: &TestDb, guest_api: &str, n: usize) -> Server {
     let spool = db.folder().join(format!("spool-{n}.db"));
-    let delay = if storm.going == Going::Replaced { "1" } else { "0" };
+    let delay = if storm.going == Going::Replaced { "2" } else { "0" };
     let set =
         [("SPOOL_PATH", spool.to_str().unwrap()), ("DB_POOL_MAX", "8"), ("SHUTDOWN_DELAY_SECONDS", delay)];
     Server::start(db, guest_api, &set).await
@@ -296,11 +336,23 @@ pub async fn stream_cursor(base: &str) -> String {
 /// Lets it loose, and stops the test where a watcher was told something else than the log has.
 pub async fn run(db: TestDb, storm: Storm) -> Report {
     let provider = Provider::quick().await;
+    let (report, kills) = run_beside(&db, storm, &provider.url, take_turns).await;
+    Report { kills, ..report }
+}
+
+/// The same, with `trouble` of one's own beside it; its result too.
+pub async fn run_beside<T>(
+    db: &TestDb,
+    storm: Storm,
+    guest_api: &str,
+    trouble: impl AsyncFnOnce(Ground<'_>) -> T,
+) -> (Report, T) {
     let mut servers = Vec::new();
     for n in 0..storm.processes {
-        servers.push(start(storm, &db, &provider.url, n).await);
+        servers.push(start(storm, db, guest_api, n).await);
     }
     let urls: Vec<_> = servers.iter().map(|server| server.url.clone()).collect();
+    let from = stream_cursor(&urls[0]).await;
     let balancer = match storm.going {
         Going::Killed => None,
         Going::Replaced => Some(Balancer::before(urls.clone()).await),
@@ -311,8 +363,6 @@ pub async fn run(db: TestDb, storm: Storm) -> Report {
         None => Arc::clone(&processes),
         Some(balancer) => Arc::new(Mutex::new(vec![balancer.url.clone()])),
     };
-    let from = stream_cursor(&servers[0].url).await;
-
     let watchers: Vec<_> = Transport::ALL
         .into_iter()
         .flat_map(|transport| (0..storm.watchers).map(move |n| Arc::new(Watcher::new(n, transport))))
@@ -326,11 +376,11 @@ pub async fn run(db: TestDb, storm: Storm) -> Report {
         ends.push(end);
     }
 
-    let (stop, stopped) = watch::channel(false);
+    let (stop, over) = watch::channel(false);
     let posting = async {
         let (results, refused) = post_all(storm, Arc::clone(&bases)).await;
         nothing_queued(&processes).await;
-        let log = whole_log(&db, &from, &results).await;
+        let log = whole_log(db, &from, &results).await;
         let posted = Instant::now();
         for (watcher, end) in watchers.iter().zip(&ends) {
             end.send_replace(Some(watcher.due(&log).last().map_or(0, |told| told.seq)));
@@ -338,13 +388,20 @@ pub async fn run(db: TestDb, storm: Storm) -> Report {
         let done = tokio::time::timeout(CATCH_UP, watching.join_all()).await;
         check(&watchers, &log);
         stop.send_replace(true);
-        (log.len(), refused, done.expect("every watcher is at its end"), posted.elapsed())
+        let connections = done.expect("every watcher is at its end").iter().sum();
+        let told = watchers.iter().map(|watcher| watcher.told.lock().unwrap().len()).sum();
+        Report { changes: log.len(), told, connections, kills: 0, refused, caught_up: posted.elapsed() }
     };
-    let doors = (&processes, balancer.as_ref());
-    let turns = take_turns(storm, &db, &provider.url, servers, doors, stopped);
-    let ((changes, refused, connections, caught_up), kills) = tokio::join!(posting, turns);
-    let told = watchers.iter().map(|watcher| watcher.told.lock().unwrap().len()).sum();
-    Report { changes, told, connections: connections.iter().sum(), kills, refused, caught_up }
+    let ground = Ground {
+        db,
+        servers,
+        processes: Arc::clone(&processes),
+        storm,
+        guest_api,
+        balancer: balancer.as_ref(),
+        over,
+    };
+    tokio::join!(posting, trouble(ground))
 }
 
 /// Waits until no process has anything in its spool that it is still to write, whether it was killed meanwhile
@@ -372,7 +429,8 @@ async fn nothing_queued(processes: &Bases) {
 async fn whole_log(db: &TestDb, from: &str, results: &[String]) -> Vec<Arc<Entry>> {
     let pool = db.connect().await;
     let feed = Feed::open(pool.clone(), 0).await.unwrap();
-    let log = feed.read_after(Cursor::parse(from).unwrap().seq, 1_000_000).await.unwrap();
+    let mut log = feed.read_after(Cursor::parse(from).unwrap().seq, 1_000_000).await.unwrap();
+    log.retain(|entry| entry.topic == Topic::Reservation);
     let count = |what: &str| results.iter().filter(|result| *result == what).count();
     // What was queued may have turned out to be stale when it was written.
     let most = results.len();
