@@ -70,6 +70,22 @@ $(schemathesis_installed): tests/prove/fuzz/requirements.txt
 	target/schemathesis/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+postgraphile := benches/postgraphile/node_modules/.installed
+benches := ingest query feed broadcast start
+
+# One after the other, also past one that misses a bar. BENCH_SECONDS shortens them, to see that they work.
+.PHONY: bench
+bench: setup setup-node $(postgraphile) ## All benches, into one table: docs/performance.md
+	@mkdir -p target && : >target/bench.log
+	@for bench in $(benches); do \
+		$(MAKE) --no-print-directory bench-$$bench 2>&1 | tee -a target/bench.log; \
+		[ "$${PIPESTATUS[0]}" = 0 ] || echo "FAILED bench-$$bench" | tee -a target/bench.log; done
+	tests/with-postgres cargo bench --locked --quiet --bench table <target/bench.log
+
+.PHONY: bench-start
+bench-start: setup ## Start to ready, idle memory, size of the binary
+	tests/with-postgres cargo bench --locked --bench start
+
 .PHONY: bench-ingest
 bench-ingest: setup ## Webhooks a second beside one-row upserts by pgbench, on a PostgreSQL with fsync
 	tests/with-postgres --durable cargo bench --locked --bench ingest
@@ -83,8 +99,6 @@ bench-broadcast: setup ## A broadcast against an unpublished limit: simulated se
 bench-feed: setup ## Deliveries per CPU second beside a bare loop, latency, and memory a watcher
 	ulimit -Sn "$$(ulimit -Hn)" && tests/with-postgres --durable cargo bench --locked --bench feed
 
-postgraphile := benches/postgraphile/node_modules/.installed
-
 # 10 million rows need some 6 GB: BENCH_ROWS=1000000 stops before.
 .PHONY: bench-query
 bench-query: setup setup-node $(postgraphile) ## Pages a second beside PostGraphile and pgbench, and their times at any size
@@ -93,6 +107,18 @@ bench-query: setup setup-node $(postgraphile) ## Pages a second beside PostGraph
 $(postgraphile): benches/postgraphile/package-lock.json
 	cd benches/postgraphile && npm ci --no-audit --no-fund
 	@touch $@
+
+# The licences of what is in the binary, crates that must not be, and where they come from: deny.toml.
+.PHONY: deny
+deny: setup ## Check licences, banned crates and sources, as before a release
+	@if ! command -v cargo-deny >/dev/null; then cargo install --locked cargo-deny; fi
+	cargo deny --locked check licenses bans sources
+
+# The target is named, or the flags would also hold for what runs while it is built.
+.PHONY: release
+release: setup playground ## One binary that needs no shared library: target/<host>/release/besty
+	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
+		cargo build --locked --release --bin besty --target "$$(rustc -vV | sed -n 's/^host: //p')"
 
 .PHONY: schema
 schema: setup ## Write schema.graphql anew from the code
@@ -113,20 +139,6 @@ built := playground/node_modules/.built
 
 .PHONY: playground
 playground: setup-node $(built) ## Build the web pages that the server embeds, if they changed
-
-# The licences of what is in the binary, crates that must not be, and where they come from: deny.toml.
-.PHONY: deny
-deny: setup ## Check licences, banned crates and sources, as before a release
-	@if ! command -v cargo-deny >/dev/null; then cargo install --locked cargo-deny; fi
-	cargo deny --locked check licenses bans sources
-
-# The target is named, or the flags would also hold for what runs while it is built.
-host := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-
-.PHONY: release
-release: setup playground ## One binary that needs no shared library: target/<host>/release/besty
-	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
-		cargo build --locked --release --target $(host) --bin besty
 
 $(installed): playground/package-lock.json
 	cd playground && npm ci --no-audit --no-fund

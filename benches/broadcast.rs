@@ -11,10 +11,12 @@
 #[path = "../src/guest_api/pacer/mod.rs"]
 mod pacer;
 
+#[expect(dead_code, reason = "shared with the other benches, which use the rest")]
+#[path = "support/mod.rs"]
+mod support;
+
 use std::{
-    io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -27,11 +29,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use pacer::simulation::{Figures, ROWS, measure};
+use support::{Bar, Row, SECRET, new_database, seconds, start_server};
 
-const SECRET: &str = "bench-secret";
-const GUESTS: usize = 1_000;
-/// Seconds that the limit allows at the least: 1,000 at 50/s.
-const IDEAL: f64 = 20.0;
+/// Seconds that the limit allows at the least: 1,000 guests at 50/s.
+const IDEAL: u64 = 20;
+/// Messages a second that are let through.
+const LIMIT: u64 = 50;
 const SEEDS: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 /// `BROADCAST_CONCURRENCY`, as it is by default.
 const IN_FLIGHT: usize = 10;
@@ -46,10 +49,7 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}?mode=rwc", folder.path().join("bench.db").display());
     let mut met = runtime.block_on(over_http("SQLite", &sqlite, folder.path()));
-    if let Ok(server) = std::env::var("TEST_POSTGRES_URL") {
-        let created = Command::new("psql").args([&server, "-qXc", "CREATE DATABASE bench"]).status();
-        assert!(created.unwrap().success());
-        let postgres = format!("{}/bench", server.rsplit_once('/').unwrap().0);
+    if let Some(postgres) = new_database("bench_broadcast") {
         met &= runtime.block_on(over_http("PostgreSQL", &postgres, folder.path()));
     }
     assert!(met, "a bar was missed");
@@ -73,35 +73,29 @@ fn beside(ours: Figures, reference: Figures) -> String {
     )
 }
 
-/// A process that ends with the value.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Two broadcasts, one after the other. Answers whether the bars were met.
 async fn over_http(name: &str, database: &str, folder: &Path) -> bool {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (api, cancel) = (GuestApi::new(GuestApiSettings::default()), CancellationToken::new());
     tokio::spawn(sandbox::serve(listener, api.clone(), cancel.clone()));
-    let (_server, address) = start_server(database, &url, folder);
+    let in_flight = IN_FLIGHT.to_string();
+    let (_server, address) = start_server(database, &url, folder, &[("BROADCAST_CONCURRENCY", &in_flight)]);
+    let guests = usize::try_from(seconds(IDEAL) * LIMIT).unwrap();
     let http = app::http_client().unwrap();
-    for n in 1..=GUESTS {
-        let post =
-            http.post(format!("{address}/webhooks")).header("X-Webhook-Secret", SECRET).json(&event(n));
+    for n in 1..=guests {
+        let post = http
+            .post(format!("http://{address}/webhooks"))
+            .header("X-Webhook-Secret", SECRET)
+            .json(&event(n));
         assert_eq!(post.send().await.unwrap().status(), 200);
     }
     let mut met = true;
     for (what, time, refused) in [("nothing remembered", 1.35, 0.03), ("the next one", 1.08, 0.01)] {
         let (before, start) = (api.report(), Instant::now());
-        let post = http.post(format!("{address}/api/broadcast")).json(&json!({ "message": "Hello" }));
+        let post = http.post(format!("http://{address}/api/broadcast")).json(&json!({ "message": "Hello" }));
         let (answer, taken) =
-            tokio::join!(post.send(), all_delivered(&api, before.delivered + GUESTS, start));
+            tokio::join!(post.send(), all_delivered(&api, before.delivered + guests, start));
         assert_eq!(answer.unwrap().status(), 200);
         met &= judge(&format!("{name}, {what}"), (time, refused), taken, (before, api.report()));
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -116,7 +110,8 @@ async fn all_delivered(api: &GuestApi, count: usize, start: Instant) -> Duration
 }
 
 fn judge(what: &str, wanted: (f64, f64), taken: Duration, (before, after): (Report, Report)) -> bool {
-    let time = taken.as_secs_f64() / IDEAL;
+    let ideal = Duration::from_secs(seconds(IDEAL)).as_secs_f64();
+    let time = taken.as_secs_f64() / ideal;
     let count = |part: usize| f64::from(u32::try_from(part).unwrap());
     let refused = count(after.limited - before.limited) / count(after.requests - before.requests);
     println!(
@@ -128,27 +123,20 @@ fn judge(what: &str, wanted: (f64, f64), taken: Duration, (before, after): (Repo
         after.max_in_flight,
         after.violations
     );
+    for (promise, figure, baseline, ratio, bar) in [
+        (
+            "broadcast",
+            format!("{:.1} s", taken.as_secs_f64()),
+            format!("the limit itself, {ideal} s"),
+            time,
+            wanted.0,
+        ),
+        ("broadcast, answered 429", format!("{:.2} %", refused * 100.0), String::new(), refused, wanted.1),
+    ] {
+        let promise = &format!("{promise}: {what}");
+        Row { promise, figure, baseline, ratio, bar: Bar::AtMost(bar) }.print();
+    }
     time <= wanted.0 && refused <= wanted.1 && after.max_in_flight <= IN_FLIGHT && after.violations == 0
-}
-
-fn start_server(database: &str, guest_api: &str, folder: &Path) -> (Ends, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_besty"))
-        .env_clear()
-        .envs([("PORT", "0"), ("DATABASE_URL", database), ("WEBHOOK_SECRET", SECRET)])
-        .env("GUEST_API_BASE_URL", guest_api)
-        .env("BROADCAST_CONCURRENCY", IN_FLIGHT.to_string())
-        .current_dir(folder)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| Some(line.split_once("listening address=")?.1.trim().to_owned()))
-        .expect("the server ended");
-    std::thread::spawn(move || lines.for_each(drop));
-    (Ends(child), format!("http://{address}"))
 }
 
 /// A booking of a guest with every field, so that nobody is looked up.

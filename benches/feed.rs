@@ -11,11 +11,14 @@
 #![expect(clippy::disallowed_methods, reason = "a bench measures the time that passes")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench may stop at what it did not expect")]
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::{
     cell::{Cell, RefCell},
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     rc::Rc,
     sync::{
         Arc, Mutex,
@@ -31,7 +34,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-const SECRET: &str = "bench-secret";
+use support::{Bar, Ends, Row, SECRET, new_database, seconds, start_server};
+
 /// Changes before anybody watches: more than the server keeps in memory, so that this is full.
 const FILL: usize = 6_000;
 const SECONDS: u64 = 15;
@@ -58,9 +62,7 @@ fn main() {
         return;
     }
     let given: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
-    let postgres = std::env::var("TEST_POSTGRES_URL").expect("run `make bench-feed`");
-    psql(&postgres, "CREATE DATABASE bench");
-    let database = format!("{}/bench", postgres.rsplit_once('/').unwrap().0);
+    let database = new_database("bench_feed").expect("run `make bench-feed`");
     for watchers in if given.is_empty() { vec![1_000, 5_000] } else { given } {
         let per_second = (DELIVERIES / watchers as u64).clamp(1, 100);
         let mut bare = None;
@@ -84,6 +86,20 @@ fn report(watchers: usize, queries: usize, per_second: u64, measured: &Measured,
         deliveries / bare,
         without / bare
     );
+    let who = format!("{watchers} watchers, {queries} different queries");
+    let row = |promise: &str, figure, baseline, ratio, bar| {
+        Row { promise: &format!("{promise}: {who}"), figure, baseline, ratio, bar }.print();
+    };
+    let bare_loop = format!("bare loop: {bare:.0}");
+    row(
+        "deliveries per CPU second",
+        format!("{deliveries:.0}"),
+        bare_loop,
+        deliveries / bare,
+        Bar::AtLeast(wanted),
+    );
+    row("webhook to watcher, p99", format!("{p99:.1} ms"), String::new(), *p99, Bar::AtMost(250.0));
+    row("memory a watcher, KB", format!("{kilobytes:.1}"), String::new(), *kilobytes, Bar::AtMost(16.0));
 }
 
 /// What one run of the server came to.
@@ -102,64 +118,6 @@ struct Measured {
     after: f64,
     /// One delivery as it was on the wire.
     frame: Vec<u8>,
-}
-
-/// A process that ends with the value.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Ends {
-    /// User and system time so far, in seconds.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        // The name in brackets may hold anything; utime and stime are the 12th and 13th after it.
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        // USER_HZ, which Linux keeps at 100.
-        ticks / 100.0
-    }
-
-    /// Resident memory in KB.
-    fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-}
-
-fn psql(url: &str, sql: &str) {
-    let output = Command::new("psql").args([url, "-AtqX", "-c", sql]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A server of its own for each run: what an earlier one left in memory would hide what this one takes.
-fn start_server(database: &str) -> (Ends, SocketAddr) {
-    let folder = std::env::temp_dir();
-    let spool = folder.join(format!("besty-bench-spool-{}.db", std::process::id()));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_besty"))
-        .env_clear()
-        .envs([("PORT", "0"), ("DATABASE_URL", database), ("WEBHOOK_SECRET", SECRET)])
-        .env("GUEST_API_BASE_URL", "http://127.0.0.1:9")
-        .env("SPOOL_PATH", spool)
-        .env("RUST_LOG", "warn,besty::app=info")
-        .current_dir(folder)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| Some(line.split_once("listening address=")?.1.trim().to_owned()))
-        .expect("the server ended");
-    thread::spawn(move || lines.for_each(|line| line.into_iter().for_each(|line| eprintln!("{line}"))));
-    (Ends(child), address.parse().unwrap())
 }
 
 /// One connection that posts, one request after the other.
@@ -267,11 +225,13 @@ fn runtime() -> (tokio::runtime::Runtime, tokio::task::LocalSet) {
 }
 
 fn server(database: &str, watchers: usize, queries: usize, per_second: u64) -> Measured {
-    let (server, address) = start_server(database);
+    // One of its own for each run: what an earlier one left in memory would hide what this one takes.
+    let folder = tempfile::tempdir().unwrap();
+    let (server, address) = start_server(database, "http://127.0.0.1:9", folder.path(), &[]);
     let mut poster = Poster::new(address);
     fill(address);
     let alone = {
-        let (cpu, events) = (server.cpu(), usize::try_from(per_second * SECONDS).unwrap() / 2);
+        let (cpu, events) = (server.cpu(), usize::try_from(per_second * seconds(SECONDS)).unwrap() / 2);
         post_at_rate(events, per_second, || apply_next(&mut poster));
         (server.cpu() - cpu) / count(events)
     };
@@ -292,7 +252,7 @@ fn server(database: &str, watchers: usize, queries: usize, per_second: u64) -> M
         readers.latencies.borrow_mut().clear();
         let kilobytes = (server.resident() - empty) / count(watchers);
         let cpu = server.cpu();
-        let events = usize::try_from(per_second * SECONDS).unwrap();
+        let events = usize::try_from(per_second * seconds(SECONDS)).unwrap();
         let sent = Arc::clone(&readers.sent);
         let posting = thread::spawn(move || {
             post_at_rate(events, per_second, || {
@@ -453,7 +413,7 @@ fn bare_figure(watchers: usize, per_second: u64, frame: &[u8]) -> f64 {
         }
         readers.until(1).await;
         let cpu = bare.cpu();
-        let events = usize::try_from(per_second * SECONDS).unwrap();
+        let events = usize::try_from(per_second * seconds(SECONDS)).unwrap();
         readers.until(1 + events).await;
         count(watchers * events) / (bare.cpu() - cpu)
     };
@@ -476,7 +436,7 @@ fn bare_loop(watchers: usize, per_second: u64) {
             sockets.push(socket);
         }
         let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(per_second).unwrap());
-        for n in 0..=per_second * SECONDS {
+        for n in 0..=per_second * seconds(SECONDS) {
             if n == 1 {
                 // The reader looks at the clock of this process now.
                 tokio::time::sleep(Duration::from_secs(1)).await;

@@ -12,15 +12,20 @@
 #![expect(clippy::disallowed_methods, reason = "a bench measures the time that passes")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench may stop at what it did not expect")]
 
+#[expect(dead_code, reason = "shared with the other benches, which use the rest")]
+#[path = "support/mod.rs"]
+mod support;
+
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
+use support::{Bar, Ends, Row, new_database, psql, seconds, start_server};
 
 /// Connections, seconds a measurement, and measurements a side.
 const CONNECTIONS: usize = 16;
@@ -65,11 +70,10 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let postgres = std::env::var("TEST_POSTGRES_URL").expect("run `make bench-query`");
     let most = std::env::var("BENCH_ROWS").map_or(u64::MAX, |rows| rows.parse().expect("BENCH_ROWS"));
-    psql(&postgres, "CREATE DATABASE bench");
-    let database = format!("{}/bench", postgres.rsplit_once('/').unwrap().0);
-    let (_server, address) = start_server(&database);
+    let database = new_database("bench_query").expect("run `make bench-query`");
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, address) = start_server(&database, "http://127.0.0.1:9", folder.path(), &[]);
     let (mut rows, mut smallest) = (0, Vec::new());
     for size in SIZES.into_iter().filter(|size| *size <= most) {
         fill(&database, rows + 1, size);
@@ -81,6 +85,16 @@ fn main() {
         for (n, (what, p50, p95)) in taken.iter().enumerate() {
             let first = smallest.get(n).map_or(*p50, |(_, p50, _)| *p50);
             println!("  {what:<32} p50 {p50:>6.2} ms, p95 {p95:>6.2} ms, {:>5.2} x", p50 / first);
+            if size > SIZES[0] && !what.starts_with("search") {
+                Row {
+                    promise: &format!("a page at {size} reservations: {what}"),
+                    figure: format!("{p50:.2} ms"),
+                    baseline: format!("at {}: {first:.2} ms", SIZES[0]),
+                    ratio: p50 / first,
+                    bar: Bar::AtMost(1.3),
+                }
+                .print();
+            }
         }
         if smallest.is_empty() {
             smallest = taken;
@@ -132,6 +146,16 @@ fn side_by_side(database: &str, address: SocketAddr) {
         ours / theirs,
         ours / sql
     );
+    for (name, baseline, bar) in [("PostGraphile 4", theirs, 4.0), ("the same SQL by pgbench", sql, 0.25)] {
+        Row {
+            promise: "pages of 50 a second, 16 connections",
+            figure: format!("{ours:.0}/s"),
+            baseline: format!("{name}: {baseline:.0}/s"),
+            ratio: ours / baseline,
+            bar: Bar::AtLeast(bar),
+        }
+        .print();
+    }
 }
 
 /// A page by the order of the API and by that of the dashboard.
@@ -194,38 +218,6 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
-/// A process that ends with the value.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_server(database: &str) -> (Ends, SocketAddr) {
-    let folder = std::env::temp_dir();
-    let spool = folder.join(format!("besty-bench-spool-{}.db", std::process::id()));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_besty"))
-        .env_clear()
-        .envs([("PORT", "0"), ("DATABASE_URL", database), ("WEBHOOK_SECRET", "bench-secret")])
-        .env("GUEST_API_BASE_URL", "http://127.0.0.1:9")
-        .env("SPOOL_PATH", spool)
-        .current_dir(folder)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| Some(line.split_once("listening address=")?.1.trim().to_owned()))
-        .expect("the server ended");
-    std::thread::spawn(move || lines.for_each(drop));
-    (Ends(child), address.parse().unwrap())
-}
-
 /// As its documentation says for production: no watching, no query log. It may hold as many connections to the
 /// database as it has clients.
 fn start_postgraphile(database: &str) -> (Ends, SocketAddr) {
@@ -245,12 +237,6 @@ fn start_postgraphile(database: &str) -> (Ends, SocketAddr) {
         std::thread::sleep(Duration::from_millis(50));
     }
     (child, address)
-}
-
-fn psql(url: &str, sql: &str) -> String {
-    let output = Command::new("psql").args([url, "-AtqX", "-c", sql]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// One request, complete.
@@ -311,7 +297,7 @@ fn load(address: SocketAddr, requests: &[Vec<u8>]) -> f64 {
     let work = &work;
     let answered: u32 = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS).map(|worker| scope.spawn(move || work(worker))).collect();
-        std::thread::sleep(Duration::from_secs(SECONDS));
+        std::thread::sleep(Duration::from_secs(seconds(SECONDS)));
         stop.store(true, Ordering::Relaxed);
         workers.into_iter().map(|worker| worker.join().unwrap()).sum()
     });
@@ -323,7 +309,17 @@ fn pgbench(database: &str) -> f64 {
     let script = std::env::temp_dir().join(format!("besty-bench-{}.sql", std::process::id()));
     std::fs::write(&script, SQL).unwrap();
     let output = Command::new(format!("{bin}/pgbench"))
-        .args(["-n", "-M", "prepared", "-j", "2", "-c", &CONNECTIONS.to_string(), "-T", &SECONDS.to_string()])
+        .args([
+            "-n",
+            "-M",
+            "prepared",
+            "-j",
+            "2",
+            "-c",
+            &CONNECTIONS.to_string(),
+            "-T",
+            &seconds(SECONDS).to_string(),
+        ])
         .args(["-f", script.to_str().unwrap(), database])
         .output()
         .unwrap();

@@ -16,6 +16,7 @@ use crate::{
     load::{GUESTS, Load},
     median,
     server::Server,
+    support::{Bar, Row, seconds},
 };
 
 /// The least share of the rate that is to be left.
@@ -47,10 +48,10 @@ pub(crate) async fn measure(server: &Server, load: &Load, provider: &Provider) {
     for _ in 0..ROUNDS {
         let before = provider.api.report().delivered;
         // Blocks this thread; the Guest API answers on others.
-        with.push(load.run(64, SECONDS));
+        with.push(load.run(64, seconds(SECONDS)));
         sent += provider.api.report().delivered - before;
         broadcast.mutate("broadcastPause").await;
-        without.push(load.run(64, SECONDS));
+        without.push(load.run(64, seconds(SECONDS)));
         broadcast.mutate("broadcastResume").await;
     }
     let left = GUESTS - provider.api.report().delivered;
@@ -59,9 +60,17 @@ pub(crate) async fn measure(server: &Server, load: &Load, provider: &Provider) {
     let (with, without) = (median(with), median(without));
     println!(
         "64 connections beside a broadcast: {with}, and {sent} messages in {} s; without {without}; ratio {:.2} (at least {WANTED})",
-        SECONDS * ROUNDS as u64,
+        seconds(SECONDS) * ROUNDS as u64,
         with.rate / without.rate
     );
+    Row {
+        promise: "webhooks a second beside a broadcast",
+        figure: with.to_string(),
+        baseline: format!("without it: {without}"),
+        ratio: with.rate / without.rate,
+        bar: Bar::AtLeast(WANTED),
+    }
+    .print();
 }
 
 /// A broadcast to everybody.

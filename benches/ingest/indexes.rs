@@ -1,7 +1,7 @@
 //! What an index costs: the rate with it and without, in turns. Those that are shipped beside the primary keys
 //! and the unique reservation id are dropped, and made again; candidates are made, and dropped again.
 
-use crate::{load::Load, middle, server::Server};
+use crate::{load::Load, middle, server::Server, support::seconds};
 
 /// Seconds a measurement, and pairs of them an index. Short: what is looked for is not a percent.
 const SECONDS: u64 = 3;
@@ -54,5 +54,5 @@ fn cost(server: &Server, load: &Load, which: &str, (name, definition): (&str, &s
 
 fn rate(server: &Server, load: &Load) -> f64 {
     server.psql("VACUUM reservations, guests");
-    load.run(64, SECONDS).rate
+    load.run(64, seconds(SECONDS)).rate
 }

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::server::SECRET;
+use crate::support::SECRET;
 
 /// Reservations, whose events a run is made of.
 const RESERVATIONS: usize = 20_000;

@@ -12,9 +12,13 @@ mod indexes;
 mod load;
 mod pgbench;
 mod server;
+#[expect(dead_code, reason = "shared with the other benches, which use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
 
 use load::{Figures, Load};
 use server::Server;
+use support::{Bar, Row, seconds};
 
 /// Seconds a measurement, and measurements a side.
 const SECONDS: u64 = 6;
@@ -41,14 +45,22 @@ fn main() {
 fn beside_pgbench(server: &Server, load: &Load, connections: usize, wanted: f64) {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(load.run(connections, SECONDS));
-        theirs.push(pgbench::rate(&server.database, connections, SECONDS));
+        ours.push(load.run(connections, seconds(SECONDS)));
+        theirs.push(pgbench::rate(&server.database, connections, seconds(SECONDS)));
     }
     let (ours, theirs) = (median(ours), middle(theirs));
     println!(
         "{connections:>2} connections: webhooks {ours}; pgbench {theirs:.0}/s; ratio {:.2} (at least {wanted})",
         ours.rate / theirs
     );
+    Row {
+        promise: &format!("webhooks a second, {connections} connections"),
+        figure: ours.to_string(),
+        baseline: format!("one-row upserts by pgbench: {theirs:.0}/s"),
+        ratio: ours.rate / theirs,
+        bar: Bar::AtLeast(wanted),
+    }
+    .print();
 }
 
 fn median(mut figures: Vec<Figures>) -> Figures {
