@@ -45,6 +45,10 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
             ("PORT", "The port to listen on; 0: any that is free"),
             ("ALLOW_ANONYMOUS", "Serve everyone who can reach `HOST`, without a login"),
             (
+                "SHUTDOWN_DELAY_SECONDS",
+                "How long a server that was told to stop goes on, no longer ready, so that a balancer sends requests elsewhere",
+            ),
+            (
                 "CORS_ORIGINS",
                 "Origins whose pages may call the server and open WebSockets, separated by commas",
             ),
@@ -106,6 +110,17 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
                 "MAX_SUBSCRIPTIONS_PER_SOCKET",
                 "GraphQL operations at once on one WebSocket; more are refused with the code `TOO_MANY_SUBSCRIPTIONS`",
             ),
+        ],
+    ),
+    (
+        "Retention",
+        &[
+            (
+                "RETENTION_CHANGES_DAYS",
+                "How long the change log is kept, and so how long a client may be away and still miss nothing",
+            ),
+            ("RETENTION_REJECTED_DAYS", "How long rejected webhooks are kept"),
+            ("RETENTION_BROADCASTS_DAYS", "How long finished broadcasts are kept, with their messages"),
         ],
     ),
     (
