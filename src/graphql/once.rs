@@ -9,6 +9,7 @@ use super::{
     document::Operation,
     errors::{self, Code},
 };
+use crate::telemetry::{request_id, traces};
 
 /// How long a query may take.
 pub const QUERY_TIME: Duration = Duration::from_secs(30);
@@ -32,7 +33,9 @@ pub async fn once(schema: &impl Executor, request: Request, operation: &Operatio
 }
 
 async fn to_its_end(schema: impl Executor, request: Request) -> Response {
-    let run = tokio::spawn(async move { schema.execute(request).await }.in_current_span());
+    let run = async move { schema.execute(request).await };
+    let run = traces::within(traces::current(), request_id::scope_if(request_id::current(), run));
+    let run = tokio::spawn(run.in_current_span());
     match tokio::time::timeout(MUTATION_TIME, run).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {

@@ -107,6 +107,12 @@ pub async fn within<F: Future>(span: Option<Span>, work: F) -> F::Output {
     }
 }
 
+/// The span that is being worked in, to go on in from another task.
+#[must_use]
+pub fn current() -> Option<Span> {
+    TRACES.get().map(|_| Context::current())
+}
+
 /// A request comes in.
 #[must_use]
 pub fn request(method: &Method, path: &str, headers: &HeaderMap) -> Option<Span> {
