@@ -144,6 +144,7 @@ fn state(
             front.metrics.deliveries().clone(),
             services.clock.clone(),
         ),
+        access: front.access.clone(),
         sockets: front.sockets.clone(),
         door,
         schema,

@@ -1,6 +1,7 @@
-//! The command line: serve (default) | demo | migrate | schema | configuration | sandbox.
+//! The command line: serve (default) | demo | migrate | forget-guest | schema | configuration | token |
+//! sandbox.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::{self, Role},
     app::{self, Outside, Running},
     clock::Clock,
     config::{self, Config, WELL_KNOWN_SECRET},
@@ -51,8 +53,31 @@ enum Command {
     Schema,
     /// Print what the environment variables are, as docs/configuration.md
     Configuration,
+    /// Manage the tokens of TOKENS_FILE
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Run a stand-in Guest API that posts bookings to every webhook URL that registers with it
     Sandbox(SandboxArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token, print it once, and add its hash to TOKENS_FILE. A server that runs takes it from then on
+    Create {
+        /// What it allows: viewer (reads, subscriptions), sender (broadcasts too), admin (webhooks too)
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// Whose it is
+        #[arg(long)]
+        name: String,
+        /// The file; it is made if it is not there
+        #[arg(long, env = "TOKENS_FILE")]
+        tokens_file: PathBuf,
+    },
+}
+
+fn role(name: &str) -> Result<Role, &'static str> {
+    Role::parse(name).ok_or("must be viewer, sender or admin")
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +112,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Configuration => {
             print!("{}", config::document::markdown());
+            Ok(())
+        }
+        Command::Token(TokenCommand::Create { role, name, tokens_file }) => {
+            let mut rng = StdRng::from_rng(&mut rand::rng());
+            let token = access::tokens::create(&tokens_file, &name, role, &mut rng)?;
+            println!("{}", token.expose_secret());
             Ok(())
         }
         Command::Sandbox(args) => run_sandbox(args).await,

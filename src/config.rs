@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::{
+    access,
     app::retention::Kept,
     db::DatabaseSettings,
     http::{Limits, Times, secrets::signer},
@@ -48,6 +49,8 @@ pub struct Config {
     pub public_webhook_url: Option<String>,
     /// Live connections and what may go on in them (`MAX_SOCKETS`, `MAX_SUBSCRIPTIONS_PER_SOCKET`).
     pub live: Limits,
+    /// Whose tokens are taken (`TOKENS_FILE`, `OIDC_*`).
+    pub access: access::Settings,
     /// Whether clients may read the schema (`GRAPHQL_INTROSPECTION`).
     pub introspection: bool,
     /// How long changes, rejected webhooks and finished broadcasts are kept (`RETENTION_*_DAYS`).
@@ -119,6 +122,7 @@ impl Config {
                 subscriptions: env.number("MAX_SUBSCRIPTIONS_PER_SOCKET", 100, 1..=10_000)?,
                 times: Times::SERVER,
             },
+            access: access_of(&env)?,
             introspection: env.flag("GRAPHQL_INTROSPECTION", true)?,
             kept: Kept {
                 changes: env.days("RETENTION_CHANGES_DAYS", 7)?,
@@ -133,9 +137,15 @@ impl Config {
         Ok(config)
     }
 
-    /// Nobody opens the server to a network by accident: off loopback it takes a word that anonymous
-    /// access is meant, and a secret of one's own in any case.
+    /// Nobody opens the server to a network by accident: off loopback it takes tokens, or a word that
+    /// anonymous access is meant, and a secret of one's own in any case.
     fn guard_exposure(&self, allow_anonymous: bool) -> Result<(), ConfigError> {
+        if allow_anonymous && self.access.is_configured() {
+            return refuse(
+                "ALLOW_ANONYMOUS",
+                "'true' would let everybody in, though TOKENS_FILE or OIDC_ISSUER say who may; set one of them only",
+            );
+        }
         let host = self.listen.ip();
         if host.is_loopback() {
             return Ok(());
@@ -148,11 +158,11 @@ impl Config {
                 ),
             );
         }
-        if !allow_anonymous {
+        if !allow_anonymous && !self.access.is_configured() {
             return refuse(
                 "HOST",
                 format!(
-                    "{host} is not a loopback address, so anybody who reaches it could read and write; set ALLOW_ANONYMOUS=true if that is meant, or HOST=127.0.0.1"
+                    "{host} is not a loopback address, so anybody who reaches it could read and write; set TOKENS_FILE (`besty token create` writes it), or OIDC_ISSUER and OIDC_AUDIENCE, or HOST=127.0.0.1; or ALLOW_ANONYMOUS=true if everybody is meant"
                 ),
             );
         }
@@ -265,6 +275,38 @@ fn origin(text: &str) -> Result<String, ConfigError> {
             ),
         ),
     }
+}
+
+fn access_of(env: &Env<'_>) -> Result<access::Settings, ConfigError> {
+    let tokens_file = env.optional("TOKENS_FILE").map(PathBuf::from);
+    let (issuer, audience) = (env.optional("OIDC_ISSUER"), env.optional("OIDC_AUDIENCE"));
+    let role_claim = env.text("OIDC_ROLE_CLAIM", "roles")?;
+    let provider = match (issuer, audience) {
+        (None, None) => None,
+        (None, Some(_)) => return refuse("OIDC_ISSUER", "must be given with OIDC_AUDIENCE"),
+        // Without it, a token for any other service of the provider would do.
+        (Some(_), None) => return refuse("OIDC_AUDIENCE", "must be given with OIDC_ISSUER"),
+        (Some(issuer), Some(audience)) => {
+            http_url("OIDC_ISSUER", &issuer)?;
+            if !is_private(&issuer) {
+                return refuse("OIDC_ISSUER", "must be https: whoever is between could give us keys");
+            }
+            Some(access::provider::Settings {
+                issuer,
+                audience,
+                role_claim,
+                refetch: access::provider::Settings::REFETCH,
+            })
+        }
+    };
+    Ok(access::Settings { tokens_file, provider })
+}
+
+/// Whether nobody can be between us and a URL: it is https, or on this machine.
+fn is_private(url: &str) -> bool {
+    let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    url.starts_with("https:") || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn database_url(env: &Env<'_>) -> Result<String, ConfigError> {
@@ -417,6 +459,7 @@ mod tests {
             ("PUBLIC_WEBHOOK_URL", "ftp://h/x"),
             ("MAX_SOCKETS", "0"),
             ("MAX_SUBSCRIPTIONS_PER_SOCKET", "many"),
+            ("OIDC_ROLE_CLAIM", ""),
             ("GRAPHQL_INTROSPECTION", "off"),
             ("RETENTION_CHANGES_DAYS", "0"),
             ("RETENTION_REJECTED_DAYS", "a week"),
@@ -428,6 +471,34 @@ mod tests {
             let error = read(&[(variable, value)]).expect_err(variable);
             assert_eq!(error.variable, variable, "{value:?}");
             assert!(!error.to_string().contains("root:secret"));
+        }
+    }
+
+    #[test]
+    fn access_is_a_file_or_a_provider() {
+        let provider = [("OIDC_ISSUER", "https://id.example/"), ("OIDC_AUDIENCE", "besty")];
+        let [issuer, audience] = provider;
+        let config = read(&provider).unwrap();
+        let found = config.access.provider.unwrap();
+        assert_eq!((found.issuer.as_str(), found.role_claim.as_str()), ("https://id.example/", "roles"));
+        assert_eq!(read(&[issuer]).unwrap_err().variable, "OIDC_AUDIENCE");
+        assert_eq!(read(&[audience]).unwrap_err().variable, "OIDC_ISSUER");
+        for (url, is_taken) in [
+            ("http://id.example", false),
+            ("id.example", false),
+            ("http://localhost:8080/realms/x", true),
+            ("http://127.0.0.1:8080", true),
+            ("http://[::1]:8080", true),
+        ] {
+            assert_eq!(read(&[("OIDC_ISSUER", url), audience]).is_ok(), is_taken, "{url}");
+        }
+        for configured in [&provider[..], &[("TOKENS_FILE", "tokens")]] {
+            let open = [&[("HOST", "0.0.0.0")], configured].concat();
+            assert_eq!(read(&open).unwrap_err().variable, "WEBHOOK_SECRET");
+            let open = [&open[..], &[("WEBHOOK_SECRET", "own")]].concat();
+            assert!(read(&open).unwrap().access.is_configured());
+            let both = [&open[..], &[("ALLOW_ANONYMOUS", "true")]].concat();
+            assert_eq!(read(&both).unwrap_err().variable, "ALLOW_ANONYMOUS");
         }
     }
 

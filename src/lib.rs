@@ -5,6 +5,7 @@
 //! [`broadcast`]) decide, and under them lie the [`feed`], the door to the provider ([`guest_api`])
 //! and the database ([`db`]). `feed` is the only way back up to a client.
 
+pub mod access;
 pub mod app;
 pub mod broadcast;
 pub mod cli;

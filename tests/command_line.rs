@@ -32,9 +32,40 @@ async fn a_bad_value_stops_the_start_and_names_its_variable() {
         let (ok, _, said) = run(command).await;
         assert!(!ok && said.contains(variable), "{variable}={value}: {said}");
     }
+    let (_folder, command) = besty(&["serve"], &[("HOST", "0.0.0.0"), ("WEBHOOK_SECRET", "own")]);
+    let (_, _, said) = run(command).await;
+    for way in ["TOKENS_FILE", "besty token create", "OIDC_ISSUER", "HOST=127.0.0.1"] {
+        assert!(said.contains(way), "{way}: {said}");
+    }
     let (_folder, command) = besty(&[], &[("HOST", "0.0.0.0"), ("ALLOW_ANONYMOUS", "true")]);
     let (ok, _, said) = run(command).await;
     assert!(!ok && said.contains("WEBHOOK_SECRET"), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_is_printed_once_and_its_hash_is_kept() {
+    let (folder, command) =
+        besty(&["token", "create", "--role", "sender", "--name", "desk"], &[("TOKENS_FILE", "tokens")]);
+    let (ok, printed, said) = run(command).await;
+    assert!(ok && said.is_empty(), "{said}");
+    let kept = std::fs::read_to_string(folder.path().join("tokens")).unwrap();
+    assert!(printed.starts_with("besty_") && !kept.contains(printed.trim()), "{printed} {kept}");
+    assert!(kept.starts_with("desk sender sha256:"), "{kept}");
+    for (args, problem) in [
+        (["--role", "boss", "--name", "x"], "viewer, sender or admin"),
+        (["--role", "admin", "--name", "a b"], "--name"),
+    ] {
+        let args = [&["token", "create"], &args[..]].concat();
+        let (_folder, command) = besty(&args, &[("TOKENS_FILE", "tokens")]);
+        let (ok, _, said) = run(command).await;
+        assert!(!ok && said.contains(problem), "{said}");
+    }
+    for (file, text) in [("tokens", "desk sender\n"), ("not there", "")] {
+        let (folder, command) = besty(&["serve"], &[("TOKENS_FILE", file)]);
+        std::fs::write(folder.path().join("tokens"), text).unwrap();
+        let (ok, _, said) = run(command).await;
+        assert!(!ok && said.contains("TOKENS_FILE"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod access;
 mod automation;
 mod broadcast;
 mod clients;
@@ -23,6 +24,7 @@ mod forget;
 mod graphql;
 mod guests;
 mod kill;
+mod openid;
 mod ops;
 mod over_http;
 mod pace;

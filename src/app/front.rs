@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Outside, Running, database, intake::Intake, log_end, stop::DRAIN};
 use crate::{
+    access::Access,
     config::Config,
     db::{Db, Failure},
     feed::Hub,
@@ -60,6 +61,8 @@ impl Front {
         let db =
             Db::open(&config.database).await.context("DATABASE_URL, DB_*: the database can't be used")?;
         let (metrics, stopping) = (Metrics::new()?, CancellationToken::new());
+        let access = Access::open(&config.access, &outside.http, &outside.clock).context("TOKENS_FILE")?;
+        tokio::spawn(access.clone().keep(stopping.clone()));
         let writers = if db.backend() == DbBackend::Postgres { 2 } else { 1 };
         let vitals = Vitals::default();
         let intake = Intake::open(config, writers, &outside.clock, &metrics, &vitals).await;
@@ -70,6 +73,7 @@ impl Front {
             ingest: intake.ingest().clone(),
             rejected: Arc::new(Keeper::new(db.clone(), Limits::SERVER)),
             registration: Registration::new(db.clone(), outside.clock.clone(), url, stopping.clone()),
+            access,
             secrets: Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?,
             sockets: Sockets::new(config.live),
             origins: config.cors_origins.clone(),

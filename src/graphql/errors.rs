@@ -79,6 +79,10 @@ pub enum Code {
     PersistedQueryNotFound,
     /// A variable or an argument can't be used.
     BadUserInput,
+    /// There is no token, or one that is not good.
+    Unauthenticated,
+    /// The token does not allow it.
+    Forbidden,
     /// Nothing has this ID.
     NotFound,
     /// Not a cursor of the stream.
@@ -111,6 +115,8 @@ impl Code {
             Self::TooExpensive => "COST_ESTIMATED_TOO_EXPENSIVE",
             Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::BadUserInput => "BAD_USER_INPUT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::CursorInvalid => "CURSOR_INVALID",
             Self::CursorExpired => "CURSOR_EXPIRED",

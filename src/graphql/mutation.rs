@@ -21,7 +21,7 @@ pub struct Mutation;
 #[Object]
 impl Mutation {
     /// Sends one message to the guests of every reservation that matches a filter. Answers as soon as
-    /// the recipients are stored; follow `broadcastProgress` for the rest.
+    /// the recipients are stored; follow `broadcastProgress` for the rest. Role: sender.
     async fn broadcast(
         &self,
         ctx: &Context<'_>,
@@ -30,7 +30,7 @@ impl Mutation {
         Some(broadcast_start::start(ctx, input).await)
     }
 
-    /// Stops a broadcast until it is resumed. No message leaves after the answer.
+    /// Stops a broadcast until it is resumed. No message leaves after the answer. Role: sender.
     async fn broadcast_pause(
         &self,
         ctx: &Context<'_>,
@@ -39,7 +39,7 @@ impl Mutation {
         Some(broadcast_control::run(ctx, &input.broadcast_id, Command::Pause).await)
     }
 
-    /// Goes on with a paused or suspended broadcast.
+    /// Goes on with a paused or suspended broadcast. Role: sender.
     async fn broadcast_resume(
         &self,
         ctx: &Context<'_>,
@@ -48,7 +48,7 @@ impl Mutation {
         Some(broadcast_control::run(ctx, &input.broadcast_id, Command::Resume).await)
     }
 
-    /// Tries the failed and uncertain messages of a finished broadcast again.
+    /// Tries the failed and uncertain messages of a finished broadcast again. Role: sender.
     async fn broadcast_retry(
         &self,
         ctx: &Context<'_>,
@@ -57,7 +57,7 @@ impl Mutation {
         Some(broadcast_control::run(ctx, &input.broadcast_id, Command::Retry).await)
     }
 
-    /// Stops a broadcast for good. Messages already sent stay sent.
+    /// Stops a broadcast for good. Messages already sent stay sent. Role: sender.
     async fn broadcast_cancel(
         &self,
         ctx: &Context<'_>,
@@ -66,17 +66,17 @@ impl Mutation {
         Some(broadcast_control::run(ctx, &input.broadcast_id, Command::Cancel).await)
     }
 
-    /// Registers this server's webhook URL with the Guest API.
+    /// Registers this server's webhook URL with the Guest API. Role: admin.
     async fn webhook_register(&self, ctx: &Context<'_>) -> Option<Result<WebhookRegistrationPayload>> {
         Some(registration::ask(ctx, true).await)
     }
 
-    /// Takes this server's webhook URL off the Guest API's list, and keeps it off until `webhookRegister`.
+    /// Takes this server's webhook URL off the Guest API's list, and keeps it off until `webhookRegister`. Role: admin.
     async fn webhook_unregister(&self, ctx: &Context<'_>) -> Option<Result<WebhookRegistrationPayload>> {
         Some(registration::ask(ctx, false).await)
     }
 
-    /// Tries to apply a rejected webhook again.
+    /// Tries to apply a rejected webhook again. Role: admin.
     async fn webhook_retry(
         &self,
         ctx: &Context<'_>,

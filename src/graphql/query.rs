@@ -22,12 +22,12 @@ pub struct Query;
 /// Reads. All of them may be sent by GET and none changes anything.
 #[Object]
 impl Query {
-    /// Any object by its global ID, null when there is none.
+    /// Any object by its global ID, null when there is none. Role: viewer.
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Global ID.")] id: ID) -> Option<Result<Node>> {
         node::find(ctx, &id).await.transpose()
     }
 
-    /// Several objects by global ID, in the order asked, null where there is none.
+    /// Several objects by global ID, in the order asked, null where there is none. Role: viewer.
     async fn nodes(
         &self,
         ctx: &Context<'_>,
@@ -36,7 +36,7 @@ impl Query {
         node::find_all(ctx, &ids).await
     }
 
-    /// One reservation by the booking source's identifier, null when there is none.
+    /// One reservation by the booking source's identifier, null when there is none. Role: viewer.
     async fn reservation(
         &self,
         ctx: &Context<'_>,
@@ -46,7 +46,7 @@ impl Query {
     }
 
     /// Reservations that match a filter, as a Relay connection. Give `first` or `last`; without
-    /// either the first 50 come.
+    /// either the first 50 come. Role: viewer.
     #[expect(clippy::too_many_arguments, reason = "the schema has as many")]
     async fn reservations(
         &self,
@@ -62,7 +62,7 @@ impl Query {
         Some(ReservationConnection::read(ctx, filter, order_by.unwrap_or_default(), &args).await)
     }
 
-    /// Figures over the reservations that match a filter.
+    /// Figures over the reservations that match a filter. Role: viewer.
     async fn reservation_stats(
         &self,
         ctx: &Context<'_>,
@@ -71,7 +71,7 @@ impl Query {
         Some(ReservationStats::read(ctx, filter).await)
     }
 
-    /// One guest by the booking source's identifier, null when there is none.
+    /// One guest by the booking source's identifier, null when there is none. Role: viewer.
     async fn guest(
         &self,
         ctx: &Context<'_>,
@@ -80,7 +80,7 @@ impl Query {
         Guest::find(ctx, guest_id).await.transpose()
     }
 
-    /// One broadcast by its global ID, null when there is none.
+    /// One broadcast by its global ID, null when there is none. Role: viewer.
     async fn broadcast(
         &self,
         ctx: &Context<'_>,
@@ -89,7 +89,7 @@ impl Query {
         Broadcast::find(ctx, &id).await.transpose()
     }
 
-    /// Broadcasts, newest first, as a Relay connection.
+    /// Broadcasts, newest first, as a Relay connection. Role: viewer.
     async fn broadcasts(
         &self,
         ctx: &Context<'_>,
@@ -102,12 +102,12 @@ impl Query {
         Some(BroadcastConnection::read(ctx, &args).await)
     }
 
-    /// The webhook registration, null when no public URL is configured.
+    /// The webhook registration, null when no public URL is configured. Role: admin.
     async fn webhook_registration(&self, ctx: &Context<'_>) -> Option<Result<WebhookRegistration>> {
         WebhookRegistration::find(ctx).await.transpose()
     }
 
-    /// Webhooks that could not be applied, newest first.
+    /// Webhooks that could not be applied, newest first. Role: admin.
     async fn rejected_webhooks(
         &self,
         ctx: &Context<'_>,

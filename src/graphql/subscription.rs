@@ -37,7 +37,7 @@ impl Subscription {
     /// Without `after` it starts with the next change. With `after` it first replays what was missed and
     /// then goes on live, without a gap or a repeat. A cursor older than the retention of the change
     /// log ends the subscription with the error code `CURSOR_EXPIRED`; read `reservations` again and
-    /// start from its `streamCursor`.
+    /// start from its `streamCursor`. Role: viewer.
     async fn reservation_changed(
         &self,
         ctx: &Context<'_>,
@@ -62,7 +62,7 @@ impl Subscription {
     }
 
     /// Progress of one broadcast: its present state first, then a step whenever messages finish,
-    /// at most five a second. Completes when the broadcast does.
+    /// at most five a second. Completes when the broadcast does. Role: viewer.
     async fn broadcast_progress(
         &self,
         ctx: &Context<'_>,

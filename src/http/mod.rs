@@ -17,6 +17,7 @@ use tower_http::{
 };
 
 use crate::{
+    access::Access,
     graphql::{Schema, Services, live::Live},
     guest_api::Door,
 };
@@ -24,6 +25,7 @@ use crate::{
 mod answer;
 mod body;
 mod graphql;
+mod guard;
 mod health;
 mod line;
 mod metrics;
@@ -74,6 +76,8 @@ pub struct Parts {
     pub live: Live,
     /// The way to the Guest API.
     pub door: Door,
+    /// Who may do what.
+    pub access: Access,
     /// Places for live connections.
     pub sockets: Sockets,
     /// Origins whose pages may call us.
@@ -91,6 +95,7 @@ pub fn router(reception: Reception) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
+        .route_layer(middleware::from_fn_with_state(reception.access.clone(), guard::guard))
         .fallback(reception::pass_on)
         // Handlers that take a body read it themselves, with a limit of their own.
         .layer(DefaultBodyLimit::disable())
@@ -122,6 +127,7 @@ fn behind(state: HttpState) -> Router {
         .route("/api/broadcast", post(rest::broadcast::send))
         .route("/api/webhooks/register", post(rest::webhooks::register))
         .merge(pages::routes())
+        .route_layer(middleware::from_fn_with_state(state.access.clone(), guard::guard))
         .layer(DefaultBodyLimit::disable())
         .with_state(state)
 }

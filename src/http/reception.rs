@@ -16,6 +16,7 @@ use tower::ServiceExt as _;
 
 use super::{HttpState, Secrets, Sockets, answer::Refusal, graphql, metrics::Sampled};
 use crate::{
+    access::Access,
     clock::Clock,
     db::Db,
     guest_api::registration::Registration,
@@ -43,6 +44,8 @@ pub struct Front {
     pub metrics: Metrics,
     /// The tasks that must live.
     pub vitals: Vitals,
+    /// Who may do what.
+    pub access: Access,
     /// What webhooks must carry.
     pub secrets: Secrets,
     /// Places for live connections.

@@ -8,6 +8,7 @@ pub mod events;
 pub mod fold;
 pub mod follow;
 pub mod multipart;
+pub mod openid;
 pub mod proxy;
 pub mod socket;
 pub mod sse;

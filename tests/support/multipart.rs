@@ -16,8 +16,13 @@ pub struct Multipart {
 impl Multipart {
     /// Asks for a subscription.
     pub async fn post(http: &reqwest::Client, url: String, body: &Value) -> Self {
+        Self::of(http.post(url).json(body)).await
+    }
+
+    /// Sends a request that is to be answered by a stream.
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
         let accept = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json";
-        let response = http.post(url).header("accept", accept).json(body).send().await.unwrap();
+        let response = request.header("accept", accept).send().await.unwrap();
         assert_eq!(response.status(), 200);
         let content_type = response.headers()["content-type"].to_str().unwrap();
         assert!(content_type.starts_with("multipart/mixed;boundary=\"graphql\""), "{content_type}");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{Error, Message, client::IntoClientRequest as _},
+    tungstenite::{Error, Message, client::IntoClientRequest as _, handshake::client::Request},
 };
 
 use super::{TestApp, within};
@@ -36,11 +36,16 @@ pub struct Socket {
     legacy: bool,
 }
 
+fn request(base: &str, protocol: &str) -> Request {
+    let mut request = format!("{base}/graphql").replacen("http", "ws", 1).into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+    request
+}
+
 /// Asks for a WebSocket; answers the HTTP status when it is refused.
 pub async fn connect(base: &str, protocol: &str, origin: Option<&str>) -> Result<Stream, u16> {
-    let mut request = format!("{base}/graphql").replacen("http", "ws", 1).into_client_request().unwrap();
+    let mut request = request(base, protocol);
     let headers = request.headers_mut();
-    headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
     if let Some(origin) = origin {
         headers.insert("origin", origin.parse().unwrap());
     }
@@ -54,6 +59,12 @@ pub async fn connect(base: &str, protocol: &str, origin: Option<&str>) -> Result
     }
 }
 
+/// `connection_init`, with a token.
+pub fn init(token: Option<&str>) -> Value {
+    let payload = token.map(|token| json!({ "Authorization": format!("Bearer {token}") }));
+    json!({ "type": "connection_init", "payload": payload.unwrap_or_else(|| json!({})) })
+}
+
 impl Socket {
     /// Connects with `graphql-transport-ws`.
     pub async fn open(app: &TestApp) -> Self {
@@ -62,9 +73,25 @@ impl Socket {
 
     /// Connects to `http://address` with the protocol given.
     pub async fn open_with(base: &str, protocol: &str) -> Self {
+        Self::open_as(base, protocol, None).await
+    }
+
+    /// The same, with a token.
+    pub async fn open_as(base: &str, protocol: &str, token: Option<&str>) -> Self {
         let stream = connect(base, protocol, None).await.unwrap();
         let mut socket = Self { stream, legacy: protocol == "graphql-ws" };
-        socket.send(&json!({ "type": "connection_init" })).await;
+        socket.send(&init(token)).await;
+        assert_eq!(socket.receive().await["type"], "connection_ack");
+        socket
+    }
+
+    /// Asks for the socket with a token in its header, and perhaps brings another in `connection_init`.
+    pub async fn upgraded_as(base: &str, protocol: &str, token: &str, later: Option<&str>) -> Self {
+        let mut request = request(base, protocol);
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let mut socket = Self { stream, legacy: protocol == "graphql-ws" };
+        socket.send(&init(later)).await;
         assert_eq!(socket.receive().await["type"], "connection_ack");
         socket
     }

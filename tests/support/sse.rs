@@ -44,6 +44,11 @@ impl Sse {
         Self::start(request, last_event_id).await
     }
 
+    /// Sends a request that is to be answered by a stream.
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        Self::start(request.header("accept", "text/event-stream"), None).await
+    }
+
     async fn start(mut request: reqwest::RequestBuilder, last_event_id: Option<&str>) -> Self {
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
@@ -80,6 +85,11 @@ impl Sse {
     /// The next event; comments are passed over.
     pub async fn next(&mut self) -> SseEvent {
         within("an event of the stream", self.read()).await.expect("the stream ended")
+    }
+
+    /// Reads to the end.
+    pub async fn end(&mut self) {
+        while self.read().await.is_some() {}
     }
 
     /// The next event, none at the end of the stream.

@@ -16,6 +16,7 @@ use async_graphql::{
     },
 };
 
+mod asked;
 mod scan;
 mod shapes;
 mod size;
@@ -23,6 +24,7 @@ mod size;
 mod tests;
 mod variables;
 
+pub use asked::{Asked, asked};
 pub use scan::TEXT_MAX;
 use shapes::Shapes;
 pub use size::DEPTH_MAX;

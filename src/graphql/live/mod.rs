@@ -1,8 +1,8 @@
 //! Subscriptions that are paid for once: watchers who ask for the same share one execution and one
 //! serialisation.
 //!
-//! The same is the same document, operation name, variables (but for the cursor to begin after) and
-//! authority; there is one authority so far, so it is not in the key. A [`Watch`] is one watcher: a
+//! The same is the same document, operation name, variables (but for the cursor to begin after) and role
+//! of the caller. A [`Watch`] is one watcher: a
 //! position, and the group it is in. What it has not taken is in the group's ring, or, when the ring
 //! has moved on, in the change log, which it then reads by an execution of its own until it has caught
 //! up. So a slow watcher costs no more than a quick one and loses nothing.
@@ -23,6 +23,7 @@ use super::{
     document::{Operation, Position},
 };
 use crate::{
+    access::{Caller, Role},
     clock::Clock,
     feed::{Cursor, Hub},
     telemetry::{metrics::Deliveries, traces},
@@ -129,9 +130,9 @@ impl Live {
 
     /// Runs a request. A subscription to changes that brings no cursor begins here and now.
     #[must_use]
-    pub fn watch(&self, mut request: Request) -> Watch {
-        match self.0.admission.admit(&mut request) {
-            Ok(operation) => self.watch_checked(&operation, request, None),
+    pub fn watch(&self, mut request: Request, caller: &Caller) -> Watch {
+        match self.0.admission.admit(&mut request, caller) {
+            Ok(operation) => self.watch_checked(&operation, request, caller.role(), None),
             Err(error) => self.refuse(error),
         }
     }
@@ -143,6 +144,7 @@ impl Live {
         &self,
         operation: &Operation,
         request: Request,
+        role: Role,
         last_event_id: Option<String>,
     ) -> Watch {
         let variable = match operation {
@@ -163,7 +165,7 @@ impl Live {
             // Not a cursor at all, which executing it says.
             (None, Some(_)) => return Watch::alone(&self.0, request, None),
         };
-        match (Recipe::new(request, variable), after) {
+        match (Recipe::new(request, role, variable), after) {
             (Ok(recipe), Some(cursor)) => Watch::resumed(&self.0, recipe, cursor),
             (Ok(recipe), None) => Watch::shared(&self.0, Arc::new(recipe), self.0.hub.head()),
             (Err(error), _) => self.refuse(error),

@@ -2,12 +2,15 @@
 
 use async_graphql::{Name, Request, ServerError, Value, Variables, parser::types::ExecutableDocument};
 
+use crate::access::Role;
+
 /// What the watchers of a group have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     query: String,
     operation_name: Option<String>,
     variables: String,
+    role: Role,
 }
 
 /// All it takes to execute the request.
@@ -20,7 +23,11 @@ pub(super) struct Recipe {
 
 impl Recipe {
     /// `variable` is the one with the cursor. Its value is taken out: that is where watchers differ.
-    pub(super) fn new(mut request: Request, variable: Option<&Name>) -> Result<Self, ServerError> {
+    pub(super) fn new(
+        mut request: Request,
+        role: Role,
+        variable: Option<&Name>,
+    ) -> Result<Self, ServerError> {
         let document = request.parsed_query()?.clone();
         let mut variables = std::mem::take(&mut request.variables);
         if let Some(name) = variable {
@@ -31,6 +38,7 @@ impl Recipe {
             query: request.query,
             operation_name: request.operation_name,
             variables: serde_json::to_string(&variables).unwrap_or_default(),
+            role,
         };
         Ok(Self { key: key.into(), variables, document })
     }

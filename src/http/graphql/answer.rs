@@ -55,6 +55,8 @@ impl Media {
     pub(super) fn refusal(self, refusal: Refusal) -> Response {
         let (status, message, retry_after) = refusal.into_parts();
         let code = match status {
+            StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+            StatusCode::FORBIDDEN => Code::Forbidden,
             StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
             StatusCode::INTERNAL_SERVER_ERROR => Code::Internal,
             _ => Code::BadRequest,
@@ -91,6 +93,8 @@ fn status(errors: &[ServerError]) -> StatusCode {
         StatusCode::INTERNAL_SERVER_ERROR
     } else if has(Code::TimedOut) {
         StatusCode::SERVICE_UNAVAILABLE
+    } else if has(Code::Forbidden) {
+        StatusCode::FORBIDDEN
     } else {
         StatusCode::BAD_REQUEST
     }

@@ -7,6 +7,7 @@
 
 use async_graphql::{Request, ServerError};
 use axum::{
+    Extension,
     body::Body,
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
@@ -14,7 +15,10 @@ use axum::{
 };
 
 use super::{HttpState, answer::Refusal, body};
-use crate::graphql::{IdempotencyKey, document::Operation, live::Watch, once::once, written};
+use crate::{
+    access::{Caller, Denied},
+    graphql::{IdempotencyKey, document::Operation, live::Watch, once::once, written},
+};
 
 mod answer;
 mod multipart;
@@ -27,7 +31,12 @@ use answer::Media;
 use request::Protocol;
 
 /// `POST /graphql`.
-pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn post(
+    State(state): State<HttpState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let accepted = request::accepted(&headers);
     let answer = async {
         let mut request = request::parse_body(&body::read_json(&headers, body).await?)?;
@@ -35,16 +44,16 @@ pub(super) async fn post(State(state): State<HttpState>, headers: HeaderMap, bod
             let bad = |_| Refusal::bad_request("Idempotency-Key: must be visible ASCII");
             request = request.data(IdempotencyKey(key.to_str().map_err(bad)?.to_owned()));
         }
-        let admitted = state.live.admission().admit(&mut request);
+        let admitted = state.live.admission().admit(&mut request, &caller);
         let is_stream = matches!(admitted, Ok(Operation::Subscription(_)));
         match accepted.protocol {
             Some(Protocol::Events) => {
-                let watch = watch(&state, &headers, admitted, request);
-                stream::respond::<sse::Events>(&state, watch)
+                let watch = watch(&state, &headers, admitted, request, &caller);
+                stream::respond::<sse::Events>(&state, watch, &caller)
             }
             Some(Protocol::Multipart) if is_stream => {
-                let watch = watch(&state, &headers, admitted, request);
-                stream::respond::<multipart::Parts>(&state, watch)
+                let watch = watch(&state, &headers, admitted, request, &caller);
+                stream::respond::<multipart::Parts>(&state, watch, &caller)
             }
             None if is_stream => Err(Refusal::new(
                 StatusCode::NOT_ACCEPTABLE,
@@ -67,13 +76,17 @@ pub(super) async fn get(
         if parts.headers.contains_key(header::UPGRADE) {
             return socket::open(state, &mut parts).await;
         }
+        // Let through without one was a WebSocket only.
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller =
+            caller.ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, Denied::Missing.to_string()))?;
         let mut request = request::parse_query(query.as_deref().unwrap_or_default())?;
-        let admitted = state.live.admission().admit(&mut request);
+        let admitted = state.live.admission().admit(&mut request, &caller);
         match (accepted.protocol, admitted) {
             (_, Ok(Operation::Mutation)) => Err(not_by_get("send a mutation by POST")),
             (Some(Protocol::Events), admitted) => {
-                let watch = watch(&state, &parts.headers, admitted, request);
-                stream::respond::<sse::Events>(&state, watch)
+                let watch = watch(&state, &parts.headers, admitted, request, &caller);
+                stream::respond::<sse::Events>(&state, watch, &caller)
             }
             (_, Ok(Operation::Subscription(_))) => Err(not_by_get(
                 "ask for a subscription by POST, by WebSocket, or with Accept: text/event-stream",
@@ -110,11 +123,12 @@ fn watch(
     headers: &HeaderMap,
     admitted: Result<Operation, ServerError>,
     request: Request,
+    caller: &Caller,
 ) -> Watch {
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("not a text").to_owned());
     let last = last.filter(|cursor| !cursor.is_empty());
     match admitted {
-        Ok(operation) => state.live.watch_checked(&operation, request, last),
+        Ok(operation) => state.live.watch_checked(&operation, request, caller.role(), last),
         Err(error) => state.live.refuse(error),
     }
 }

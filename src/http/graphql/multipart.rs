@@ -21,6 +21,12 @@ impl Framing for Parts {
         r#""extensions":{"code":"SERVER_STOPPING"}}]}"#,
         "\r\n--graphql--\r\n"
     );
+    const UNAUTHENTICATED: &'static str = concat!(
+        "\r\ncontent-type: application/json\r\n\r\n",
+        r#"{"payload":null,"errors":[{"message":"the token is good no longer; go on with a new one","#,
+        r#""extensions":{"code":"UNAUTHENTICATED"}}]}"#,
+        "\r\n--graphql--\r\n"
+    );
 
     fn begin(_: Option<&str>) -> String {
         "--graphql".to_owned()

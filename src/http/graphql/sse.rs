@@ -18,6 +18,7 @@ impl Framing for Events {
     const COMPLETE: &'static str = "event: complete\ndata:\n\n";
     // Without `complete`, clients come back; and this, which is no event, says when.
     const STOPPING: &'static str = "retry: 1000\n\n";
+    const UNAUTHENTICATED: &'static str = "";
 
     /// A comment, for browsers that take a stream as open at its first byte only; and an `id:` alone,
     /// which is no event, so that nothing is missed should the connection break before the first one.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 
 use crate::{
+    access::Caller,
     graphql::live::{Answer, Live, Watch},
     http::{
         HttpState,
@@ -34,6 +35,8 @@ pub(super) trait Framing: 'static {
     const COMPLETE: &'static str;
     /// The end of the connection, though the operation would go on.
     const STOPPING: &'static str;
+    /// The same, since the token is good no longer.
+    const UNAUTHENTICATED: &'static str;
 
     /// What comes first; `cursor` is where the stream begins, if it begins now.
     fn begin(cursor: Option<&str>) -> String;
@@ -42,9 +45,13 @@ pub(super) trait Framing: 'static {
 }
 
 /// A response that streams the answers.
-pub(super) fn respond<F: Framing>(state: &HttpState, watch: Watch) -> Result<Response, Refusal> {
+pub(super) fn respond<F: Framing>(
+    state: &HttpState,
+    watch: Watch,
+    caller: &Caller,
+) -> Result<Response, Refusal> {
     let place = state.sockets.take(F::TRANSPORT)?;
-    let frames = request_id::within(frames::<F>(state, watch, place));
+    let frames = request_id::within(frames::<F>(state, watch, caller, place));
     let body = Body::from_stream(frames.map(Ok::<_, std::convert::Infallible>));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(F::CONTENT_TYPE)),
@@ -58,12 +65,15 @@ pub(super) fn respond<F: Framing>(state: &HttpState, watch: Watch) -> Result<Res
 fn frames<F: Framing>(
     state: &HttpState,
     mut watch: Watch,
+    caller: &Caller,
     place: Place,
 ) -> impl Stream<Item = Bytes> + Send + use<F> {
     let (live, stopping) = (state.live.clone(), state.stopping.clone());
     let ping = state.sockets.limits().times.ping;
+    let ended = caller.ended();
     async_stream::stream! {
         let _place = place;
+        let mut ended = std::pin::pin!(ended);
         let begin = watch.begins_now().map(|seq| live.cursor(seq));
         yield Bytes::from(F::begin(begin.as_deref()));
         loop {
@@ -71,6 +81,10 @@ fn frames<F: Framing>(
                 biased;
                 () = stopping.cancelled() => {
                     yield Bytes::from_static(F::STOPPING.as_bytes());
+                    return;
+                }
+                () = &mut ended => {
+                    yield Bytes::from_static(F::UNAUTHENTICATED.as_bytes());
                     return;
                 }
                 answer = watch.next() => answer,

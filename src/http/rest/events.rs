@@ -6,6 +6,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::{
@@ -17,6 +18,7 @@ use futures::{Stream, StreamExt as _, stream};
 use serde_json::json;
 
 use crate::{
+    access::Caller,
     feed::{Cursor, CursorError, Hub, Watcher},
     http::{HttpState, answer::Refusal, sockets::Transport},
     reservations::change::ReservationChange,
@@ -31,6 +33,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Streams changes, from now or from `Last-Event-ID`.
 pub(in crate::http) async fn stream(
     State(state): State<HttpState>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let hub = state.services.hub.clone();
@@ -46,7 +49,8 @@ pub(in crate::http) async fn stream(
         Ok::<_, Infallible>(event)
     });
     let events = events.take_until(state.stopping.clone().cancelled_owned());
-    let events = request_id::within(events.chain(stream::iter([Ok(farewell())])));
+    let events = events.chain(stream::iter([Ok(farewell())])).take_until(caller.ended());
+    let events = request_id::within(events);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 

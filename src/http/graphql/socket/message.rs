@@ -19,10 +19,9 @@ const REASON_MAX: usize = 123;
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ClientMessage {
-    /// The first message; its payload is not asked for anything yet.
+    /// The first message; its payload may bring a token.
     ConnectionInit {
-        #[serde(default, rename = "payload")]
-        _payload: Option<Map<String, Value>>,
+        payload: Option<Map<String, Value>>,
     },
     Ping {
         payload: Option<Map<String, Value>>,
@@ -57,6 +56,8 @@ pub(super) enum Close {
     Invalid(String),
     /// An operation before the connection was acknowledged.
     Unauthorized,
+    /// A token that is not good, or is so no longer.
+    Forbidden(String),
     /// No `connection_init` in time.
     InitTimeout,
     /// The id of an operation that goes on.
@@ -76,6 +77,7 @@ impl Close {
             Self::Broken(problem) => (1002, problem.clone()),
             Self::Invalid(problem) => (4400, problem.clone()),
             Self::Unauthorized => (4401, "Unauthorized".to_owned()),
+            Self::Forbidden(problem) => (4403, format!("Forbidden: {problem}")),
             Self::InitTimeout => (4408, "Connection initialisation timeout".to_owned()),
             Self::Duplicate(id) => (4409, format!("Subscriber for {id} already exists")),
             Self::SecondInit => (4429, "Too many initialisation requests".to_owned()),

@@ -4,7 +4,7 @@
 //!
 //! So what a client does not read stays where it is shared: in the ring of a group, or in the change
 //! log. Nothing is read from a client that owes us the reading of many answers. A socket is closed for
-//! what the protocol says, at a stop, and when it takes nothing at all for long.
+//! what the protocol says, at a stop, when its token ends, and when it takes nothing at all for long.
 
 use std::{
     collections::VecDeque,
@@ -16,19 +16,22 @@ use std::{
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures::{SinkExt as _, StreamExt as _};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
+    identity::{Change, Identity},
     message::{self, ClientMessage, Close},
     outlet::{Events, Shared},
     pulse::{Beat, Pulse},
 };
 use crate::{
+    access::{Access, Caller},
     graphql::{
         errors::Code,
         live::{Answer, Live, Watch},
     },
     http::{
+        HttpState,
         line::Line,
         sockets::{FAREWELL, Limits},
     },
@@ -44,13 +47,14 @@ pub(super) struct Session {
     /// What is left of a frame that a group began.
     rest: Vec<u8>,
     live: Live,
+    access: Access,
+    identity: Identity,
     limits: Limits,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     operations: Vec<Operation>,
     /// Whose turn it is.
     turn: usize,
     replies: VecDeque<Message>,
-    is_acknowledged: bool,
     is_dirty: bool,
     pulse: Pulse,
 }
@@ -72,24 +76,26 @@ enum Step {
 }
 
 impl Session {
+    /// `caller` is who asked for the socket, if that is known.
     pub(super) fn new(
         socket: WebSocket,
         direct: Option<Line>,
-        live: Live,
-        limits: Limits,
-        stopping: CancellationToken,
+        state: &HttpState,
+        caller: Option<Caller>,
     ) -> Self {
+        let limits = state.sockets.limits();
         Self {
             socket,
             shared: direct.map(Shared::new),
             rest: Vec::new(),
-            live,
+            live: state.live.clone(),
+            access: state.access.clone(),
+            identity: Identity::Waiting(caller),
             limits,
-            stopping: Box::pin(stopping.cancelled_owned()),
+            stopping: Box::pin(state.stopping.clone().cancelled_owned()),
             operations: Vec::new(),
             turn: 0,
             replies: VecDeque::new(),
-            is_acknowledged: false,
             is_dirty: false,
             pulse: Pulse::new(limits.times),
         }
@@ -143,6 +149,15 @@ impl Session {
         if self.stopping.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Step::Close(Close::Restart));
         }
+        match self.identity.poll(cx) {
+            // Asked again at once, so that the end of the token wakes the task.
+            Poll::Ready(Change::Acknowledge) => {
+                self.replies.push_back(Message::Text(message::ACK));
+                return self.poll_step(cx);
+            }
+            Poll::Ready(Change::Close(close)) => return Poll::Ready(Step::Close(close)),
+            Poll::Pending => {}
+        }
         if let Poll::Ready(Err(_)) = self.poll_send(cx) {
             return Poll::Ready(Step::Gone);
         }
@@ -169,7 +184,7 @@ impl Session {
         {
             return Poll::Ready(Step::Gone);
         }
-        while let Poll::Ready(beat) = self.pulse.poll(cx, self.is_acknowledged) {
+        while let Poll::Ready(beat) = self.pulse.poll(cx, self.identity.caller().is_some()) {
             match beat {
                 Beat::Ping => {
                     self.replies.push_back(Message::Ping(Vec::new().into()));
@@ -252,21 +267,26 @@ impl Session {
 
     fn receive(&mut self, text: &str) -> Result<(), Close> {
         match message::parse(text)? {
-            ClientMessage::ConnectionInit { .. } if self.is_acknowledged => return Err(Close::SecondInit),
-            ClientMessage::ConnectionInit { .. } => {
-                self.is_acknowledged = true;
-                self.replies.push_back(Message::Text(message::ACK));
+            ClientMessage::ConnectionInit { payload } => {
+                self.identity.init(&self.access, payload.as_ref())?;
             }
             ClientMessage::Ping { payload } => self.replies.push_back(Message::Text(message::pong(payload))),
             ClientMessage::Pong { .. } => {}
-            ClientMessage::Subscribe { .. } if !self.is_acknowledged => return Err(Close::Unauthorized),
-            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload.into())?,
+            ClientMessage::Subscribe { id, payload } => {
+                let caller = self.identity.caller().cloned().ok_or(Close::Unauthorized)?;
+                self.subscribe(id, payload.into(), &caller)?;
+            }
             ClientMessage::Complete { id } => self.operations.retain(|operation| *operation.id != *id),
         }
         Ok(())
     }
 
-    fn subscribe(&mut self, id: String, request: async_graphql::Request) -> Result<(), Close> {
+    fn subscribe(
+        &mut self,
+        id: String,
+        request: async_graphql::Request,
+        caller: &Caller,
+    ) -> Result<(), Close> {
         if self.operations.iter().any(|operation| *operation.id == *id) {
             return Err(Close::Duplicate(id));
         }
@@ -278,7 +298,7 @@ impl Session {
             self.replies.push_back(Message::Text(message::error(&id, &[error])));
             return Ok(());
         }
-        let (prefix, mut watch) = (message::next_prefix(&id), self.live.watch(request));
+        let (prefix, mut watch) = (message::next_prefix(&id), self.live.watch(request, caller));
         if let Some(shared) = &self.shared {
             watch = watch.through(Arc::new(Events::new(Arc::clone(shared), Arc::clone(&prefix))));
         }

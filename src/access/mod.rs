@@ -1,0 +1,186 @@
+//! Who may do what: a token -> a [`Caller`] with a [`Role`], or why not.
+//!
+//! Tokens are those of a file ([`tokens`]) or of an OpenID provider ([`provider`]). What each role may do stands in one table ([`table`]), for
+//! routes and operations alike; the edges ask it and decide nothing. Where no access is configured,
+//! everybody is an admin, which the configuration allows on a loopback address only, or where it is said
+//! in so many words.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+pub mod provider;
+pub mod table;
+pub mod tokens;
+
+use provider::Provider;
+pub use table::Role;
+use tokens::{Tokens, TokensError};
+
+/// How often the end of a token is compared with the clock, which may be set meanwhile.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// What the configuration says of access.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The file of tokens (`TOKENS_FILE`).
+    pub tokens_file: Option<PathBuf>,
+    /// The OpenID provider (`OIDC_ISSUER` and others).
+    pub provider: Option<provider::Settings>,
+}
+
+impl Settings {
+    /// Whether anything is configured.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.tokens_file.is_some() || self.provider.is_some()
+    }
+}
+
+/// Knows tokens; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Access(Option<Arc<Checks>>);
+
+#[derive(Debug)]
+struct Checks {
+    tokens: Option<Tokens>,
+    provider: Option<Provider>,
+}
+
+/// Why a caller is turned away. What it says is for the caller, and says nothing of the token.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Denied {
+    /// There is no token.
+    #[error("a token is needed: Authorization: Bearer ...")]
+    Missing,
+    /// The token is none of ours, or not any more.
+    #[error("the token is not valid: {0}")]
+    Invalid(&'static str),
+    /// The token is good, and has none of our roles.
+    #[error("the token has none of the roles viewer, sender and admin")]
+    NoRole,
+    /// Nobody can say whether it is good: the provider has not answered yet.
+    #[error("the OpenID provider can't be asked for its keys at the moment")]
+    Unavailable,
+    /// The token is good, but not for this.
+    #[error("this needs the role {needed}, and the token has the role {has}")]
+    Forbidden {
+        /// What it takes.
+        needed: Role,
+        /// What there is.
+        has: Role,
+    },
+}
+
+/// Somebody whose token was found good; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Who>);
+
+#[derive(Debug)]
+struct Who {
+    name: String,
+    role: Role,
+    end: End,
+}
+
+/// When a token stops being good.
+#[derive(Clone, Debug)]
+enum End {
+    Never,
+    /// Then, by this clock.
+    At(DateTime<Utc>, Clock),
+    /// When it is taken out of the file.
+    Removed(CancellationToken),
+}
+
+impl Access {
+    /// Reads what is configured. The file of tokens must be there and be understood.
+    pub fn open(settings: &Settings, http: &reqwest::Client, clock: &Clock) -> Result<Self, TokensError> {
+        if !settings.is_configured() {
+            return Ok(Self(None));
+        }
+        let tokens = settings.tokens_file.clone().map(Tokens::open).transpose()?;
+        let provider = settings.provider.clone();
+        let provider = provider.map(|provider| Provider::new(provider, http.clone(), clock.clone()));
+        Ok(Self(Some(Arc::new(Checks { tokens, provider }))))
+    }
+
+    /// Everybody may do everything.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self(None)
+    }
+
+    /// Who brings this token.
+    pub async fn check(&self, token: Option<&str>) -> Result<Caller, Denied> {
+        let Some(checks) = &self.0 else { return Ok(Caller::anonymous()) };
+        let token = token.ok_or(Denied::Missing)?;
+        if let Some(caller) = checks.tokens.as_ref().and_then(|tokens| tokens.find(token)) {
+            return Ok(caller);
+        }
+        match &checks.provider {
+            Some(provider) => provider.check(token).await,
+            None => Err(Denied::Invalid("it is not known here")),
+        }
+    }
+
+    /// Takes up what changes in the file of tokens, until cancelled.
+    pub async fn keep(self, cancel: CancellationToken) {
+        let tokens = self.0.as_ref().and_then(|checks| checks.tokens.as_ref());
+        if let Some(tokens) = tokens {
+            cancel.run_until_cancelled(tokens.keep()).await;
+        }
+    }
+}
+
+impl Caller {
+    /// Whoever comes where no access is configured.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self(Arc::new(Who { name: "anonymous".to_owned(), role: Role::Admin, end: End::Never }))
+    }
+
+    fn new(name: String, role: Role, end: End) -> Self {
+        Self(Arc::new(Who { name, role, end }))
+    }
+
+    /// What the token is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it allows.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.0.role
+    }
+
+    /// Whether it allows this.
+    pub fn require(&self, needed: Role) -> Result<(), Denied> {
+        let has = self.role();
+        if has >= needed { Ok(()) } else { Err(Denied::Forbidden { needed, has }) }
+    }
+
+    /// Waits until the token is good no longer.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let end = self.0.end.clone();
+        async move {
+            match end {
+                End::Never => std::future::pending().await,
+                End::At(end, clock) => {
+                    while let Ok(left) = (end - clock.now()).to_std()
+                        && !left.is_zero()
+                    {
+                        tokio::time::sleep(left.min(LOOK)).await;
+                    }
+                }
+                End::Removed(removed) => removed.cancelled_owned().await,
+            }
+        }
+    }
+}
