@@ -139,7 +139,7 @@ fn state(
     HttpState::new(http::Parts {
         live: Live::new(
             schema.clone(),
-            Admission::new(rules),
+            Admission::new(rules, front.access.clone()),
             services.hub.clone(),
             front.metrics.deliveries().clone(),
             services.clock.clone(),

@@ -299,7 +299,12 @@ fn access_of(env: &Env<'_>) -> Result<access::Settings, ConfigError> {
             })
         }
     };
-    Ok(access::Settings { tokens_file, provider })
+    let limits = access::limits::Settings {
+        requests: env.number("MAX_REQUESTS_PER_SECOND", 100, 1..=100_000)?,
+        mutations: env.number("MAX_MUTATIONS_PER_MINUTE", 60, 1..=100_000)?,
+        failures: access::limits::Settings::FAILURES,
+    };
+    Ok(access::Settings { tokens_file, provider, limits })
 }
 
 /// Whether nobody can be between us and a URL: it is https, or on this machine.
@@ -460,6 +465,8 @@ mod tests {
             ("MAX_SOCKETS", "0"),
             ("MAX_SUBSCRIPTIONS_PER_SOCKET", "many"),
             ("OIDC_ROLE_CLAIM", ""),
+            ("MAX_REQUESTS_PER_SECOND", "0"),
+            ("MAX_MUTATIONS_PER_MINUTE", "none"),
             ("GRAPHQL_INTROSPECTION", "off"),
             ("RETENTION_CHANGES_DAYS", "0"),
             ("RETENTION_REJECTED_DAYS", "a week"),

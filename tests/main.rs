@@ -24,6 +24,7 @@ mod forget;
 mod graphql;
 mod guests;
 mod kill;
+mod limits;
 mod openid;
 mod ops;
 mod over_http;

@@ -22,6 +22,7 @@ async fn start(db: &TestDb, openid: &OpenId, refetch: Duration) -> (TestApp, Pro
     ];
     let tune = |config: &mut besty::config::Config| {
         config.access.provider.as_mut().unwrap().refetch = refetch;
+        config.access.limits.failures = 1_000;
     };
     (TestApp::start_tuned(db, &provider, &set, tune).await, provider)
 }

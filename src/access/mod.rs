@@ -3,9 +3,9 @@
 //! Tokens are those of a file ([`tokens`]) or of an OpenID provider ([`provider`]). What each role may do stands in one table ([`table`]), for
 //! routes and operations alike; the edges ask it and decide nothing. Where no access is configured,
 //! everybody is an admin, which the configuration allows on a loopback address only, or where it is said
-//! in so many words.
+//! in so many words. How much each may ask for is counted here too ([`limits`]).
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -13,16 +13,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 
+pub mod limits;
 pub mod provider;
 pub mod table;
 pub mod tokens;
 
+pub use limits::Spend;
+use limits::{Client, Limits};
 use provider::Provider;
 pub use table::Role;
 use tokens::{Tokens, TokensError};
 
 /// How often the end of a token is compared with the clock, which may be set meanwhile.
 const LOOK: Duration = Duration::from_secs(30);
+/// How often buckets that are full are forgotten.
+const TIDY: Duration = Duration::from_mins(1);
 
 /// What the configuration says of access.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +36,8 @@ pub struct Settings {
     pub tokens_file: Option<PathBuf>,
     /// The OpenID provider (`OIDC_ISSUER` and others).
     pub provider: Option<provider::Settings>,
+    /// How much each client may ask for.
+    pub limits: limits::Settings,
 }
 
 impl Settings {
@@ -43,12 +50,14 @@ impl Settings {
 
 /// Knows tokens; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Access(Option<Arc<Checks>>);
+pub struct Access(Arc<Checks>);
 
 #[derive(Debug)]
 struct Checks {
+    is_configured: bool,
     tokens: Option<Tokens>,
     provider: Option<Provider>,
+    limits: Limits,
 }
 
 /// Why a caller is turned away. What it says is for the caller, and says nothing of the token.
@@ -63,6 +72,12 @@ pub enum Denied {
     /// The token is good, and has none of our roles.
     #[error("the token has none of the roles viewer, sender and admin")]
     NoRole,
+    /// Too much at once, or too many tokens that were not good.
+    #[error("too many requests: come back in {seconds} s")]
+    Limited {
+        /// When there may be another.
+        seconds: u16,
+    },
     /// Nobody can say whether it is good: the provider has not answered yet.
     #[error("the OpenID provider can't be asked for its keys at the moment")]
     Unavailable,
@@ -85,6 +100,7 @@ struct Who {
     name: String,
     role: Role,
     end: End,
+    client: Client,
 }
 
 /// When a token stops being good.
@@ -100,25 +116,33 @@ enum End {
 impl Access {
     /// Reads what is configured. The file of tokens must be there and be understood.
     pub fn open(settings: &Settings, http: &reqwest::Client, clock: &Clock) -> Result<Self, TokensError> {
-        if !settings.is_configured() {
-            return Ok(Self(None));
-        }
         let tokens = settings.tokens_file.clone().map(Tokens::open).transpose()?;
         let provider = settings.provider.clone();
         let provider = provider.map(|provider| Provider::new(provider, http.clone(), clock.clone()));
-        Ok(Self(Some(Arc::new(Checks { tokens, provider }))))
+        let limits = Limits::new(settings.limits);
+        let is_configured = settings.is_configured();
+        Ok(Self(Arc::new(Checks { is_configured, tokens, provider, limits })))
     }
 
-    /// Everybody may do everything.
-    #[must_use]
-    pub fn anonymous() -> Self {
-        Self(None)
+    /// Who brings this token, from this address.
+    pub async fn check(&self, token: Option<&str>, peer: Option<IpAddr>) -> Result<Caller, Denied> {
+        if !self.0.is_configured {
+            return Ok(Caller::anonymous(peer));
+        }
+        let result = self.find(token.ok_or(Denied::Missing)?).await;
+        if let Err(Denied::Invalid(_)) = result {
+            self.0.limits.fail(peer).map_err(|seconds| Denied::Limited { seconds })?;
+        }
+        result
     }
 
-    /// Who brings this token.
-    pub async fn check(&self, token: Option<&str>) -> Result<Caller, Denied> {
-        let Some(checks) = &self.0 else { return Ok(Caller::anonymous()) };
-        let token = token.ok_or(Denied::Missing)?;
+    /// Whether the caller may ask for one thing more now.
+    pub fn spend(&self, caller: &Caller, what: Spend) -> Result<(), Denied> {
+        self.0.limits.spend(&caller.0.client, what).map_err(|seconds| Denied::Limited { seconds })
+    }
+
+    async fn find(&self, token: &str) -> Result<Caller, Denied> {
+        let checks = &self.0;
         if let Some(caller) = checks.tokens.as_ref().and_then(|tokens| tokens.find(token)) {
             return Ok(caller);
         }
@@ -128,24 +152,34 @@ impl Access {
         }
     }
 
-    /// Takes up what changes in the file of tokens, until cancelled.
+    /// Takes up what changes in the file of tokens, and tidies up, until cancelled.
     pub async fn keep(self, cancel: CancellationToken) {
-        let tokens = self.0.as_ref().and_then(|checks| checks.tokens.as_ref());
-        if let Some(tokens) = tokens {
-            cancel.run_until_cancelled(tokens.keep()).await;
-        }
+        let tokens = async {
+            if let Some(tokens) = &self.0.tokens {
+                tokens.keep().await;
+            }
+        };
+        let tidy = async {
+            loop {
+                tokio::time::sleep(TIDY).await;
+                self.0.limits.tidy();
+            }
+        };
+        cancel.run_until_cancelled(async { tokio::join!(tokens, tidy) }).await;
     }
 }
 
 impl Caller {
     /// Whoever comes where no access is configured.
     #[must_use]
-    pub fn anonymous() -> Self {
-        Self(Arc::new(Who { name: "anonymous".to_owned(), role: Role::Admin, end: End::Never }))
+    pub fn anonymous(peer: Option<IpAddr>) -> Self {
+        let (name, client) = ("anonymous".to_owned(), Client::at(peer));
+        Self(Arc::new(Who { name, role: Role::Admin, end: End::Never, client }))
     }
 
     fn new(name: String, role: Role, end: End) -> Self {
-        Self(Arc::new(Who { name, role, end }))
+        let client = Client::Token(name.clone());
+        Self(Arc::new(Who { name, role, end, client }))
     }
 
     /// What the token is called.

@@ -9,7 +9,7 @@ use super::{
     persisted::Persisted,
 };
 use crate::access::{
-    Caller,
+    Access, Caller, Spend,
     table::{self, Role},
 };
 
@@ -18,13 +18,19 @@ use crate::access::{
 pub struct Admission {
     rules: Rules,
     persisted: Persisted,
+    access: Access,
 }
 
 impl Admission {
     /// By these rules, with no document known yet.
     #[must_use]
-    pub fn new(rules: Rules) -> Self {
-        Self { rules, persisted: Persisted::default() }
+    pub fn new(rules: Rules, access: Access) -> Self {
+        Self { rules, persisted: Persisted::default(), access }
+    }
+
+    /// Counts an operation that did not come as a request of its own.
+    pub fn count(&self, caller: &Caller) -> Result<(), ServerError> {
+        self.access.spend(caller, Spend::Request).map_err(Code::denied)
     }
 
     /// Makes the request ready to be run for this caller, and says what it asks for.
@@ -32,6 +38,9 @@ impl Admission {
         let hash = self.persisted.resolve(request)?;
         let operation = self.rules.check(request)?;
         permit(request, caller)?;
+        if operation == Operation::Mutation {
+            self.access.spend(caller, Spend::Mutation).map_err(Code::denied)?;
+        }
         if let Some(hash) = hash {
             self.persisted.keep(hash, &request.query);
         }

@@ -9,7 +9,7 @@ use async_graphql::{
 };
 use sea_orm::DbErr;
 
-use crate::{feed::CursorError, reservations::filter::FilterError};
+use crate::{access::Denied, feed::CursorError, reservations::filter::FilterError};
 
 /// Why a mutation was refused. The caller can fix these; server faults come as GraphQL errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -83,6 +83,8 @@ pub enum Code {
     Unauthenticated,
     /// The token does not allow it.
     Forbidden,
+    /// Too much at once.
+    TooManyRequests,
     /// Nothing has this ID.
     NotFound,
     /// Not a cursor of the stream.
@@ -117,6 +119,7 @@ impl Code {
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
+            Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::NotFound => "NOT_FOUND",
             Self::CursorInvalid => "CURSOR_INVALID",
             Self::CursorExpired => "CURSOR_EXPIRED",
@@ -125,6 +128,22 @@ impl Code {
             Self::TimedOut => "REQUEST_TIMEOUT",
             Self::Internal => "INTERNAL_SERVER_ERROR",
         }
+    }
+
+    /// Why a caller is turned away, as an error of the whole request.
+    #[must_use]
+    pub fn denied(denied: Denied) -> ServerError {
+        let code = match denied {
+            Denied::Missing | Denied::Invalid(_) => Self::Unauthenticated,
+            Denied::Forbidden { .. } | Denied::NoRole => Self::Forbidden,
+            Denied::Limited { .. } => Self::TooManyRequests,
+            Denied::Unavailable => Self::Unavailable,
+        };
+        let mut error = code.error(denied.to_string());
+        if let (Denied::Limited { seconds }, Some(extensions)) = (denied, &mut error.extensions) {
+            extensions.set(RETRY_AFTER, seconds);
+        }
+        error
     }
 
     /// An error of the whole request.
@@ -175,6 +194,17 @@ pub fn is_refused(response: &Response) -> bool {
         && response.errors.iter().all(|error| error.path.is_empty())
 }
 
+/// After how many seconds the client may come back, if an error says so.
+#[must_use]
+pub fn retry_after(errors: &[ServerError]) -> Option<u16> {
+    errors.iter().find_map(|error| match error.extensions.as_ref()?.get(RETRY_AFTER)? {
+        Value::Number(seconds) => seconds.as_u64()?.try_into().ok(),
+        _ => None,
+    })
+}
+
+/// Where an error says it.
+const RETRY_AFTER: &str = "retryAfter";
 /// What clients are told of our faults.
 const INTERNAL: &str = "internal error";
 

@@ -41,6 +41,11 @@ impl Refusal {
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
+    /// Too much at once; the client may come back after some seconds.
+    pub(super) fn limited(message: impl Into<String>, seconds: u16) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
     /// A fault of ours: logged here, and told without its insides.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request failed");

@@ -1,16 +1,18 @@
 //! Who calls, asked of every route before its handler: the table says what it takes, the token says what
 //! there is. A WebSocket may bring its token later, in `connection_init`.
 
+use std::net::IpAddr;
+
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 
-use super::{answer::Refusal, graphql};
+use super::{answer::Refusal, graphql, line::Line};
 use crate::access::{
-    Access, Caller, Denied,
+    Access, Caller, Denied, Spend,
     table::{self, Need},
 };
 
@@ -40,7 +42,8 @@ pub(super) async fn guard(
         && headers.contains_key(header::UPGRADE)
         && !headers.contains_key(header::AUTHORIZATION);
     if !is_later {
-        match admit(&access, headers, *need).await {
+        let (peer, spends) = (peer(request.extensions()), spends(*need, method));
+        match admit(&access, bearer(headers), peer, spends, *need).await {
             Ok(caller) => request.extensions_mut().insert(caller),
             Err(denied) => return refuse(headers, *need, denied),
         };
@@ -48,13 +51,32 @@ pub(super) async fn guard(
     next.run(request).await
 }
 
-async fn admit(access: &Access, headers: &HeaderMap, need: Need) -> Result<Caller, Denied> {
-    let caller = access.check(bearer(headers)).await?;
-    match need {
-        Need::Role(role) => caller.require(role)?,
-        Need::Nothing | Need::Secret | Need::Token => {}
+async fn admit(
+    access: &Access,
+    token: Option<&str>,
+    peer: Option<IpAddr>,
+    spends: &[Spend],
+    need: Need,
+) -> Result<Caller, Denied> {
+    let caller = access.check(token, peer).await?;
+    if let Need::Role(role) = need {
+        caller.require(role)?;
     }
+    spends.iter().try_for_each(|spend| access.spend(&caller, *spend))?;
     Ok(caller)
+}
+
+/// What a request is counted as. Of GraphQL, the operation says more.
+fn spends(need: Need, method: &Method) -> &'static [Spend] {
+    match need {
+        Need::Role(_) if *method == Method::POST => &[Spend::Request, Spend::Mutation],
+        _ => &[Spend::Request],
+    }
+}
+
+/// Where a request comes from.
+pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<Line>>().and_then(|ConnectInfo(line)| line.peer())
 }
 
 /// The token of `Authorization`; another scheme is none of ours.
@@ -74,13 +96,16 @@ fn refuse(headers: &HeaderMap, need: Need, denied: Denied) -> Response {
     let refusal = match denied {
         Denied::Missing | Denied::Invalid(_) => Refusal::new(StatusCode::UNAUTHORIZED, said),
         Denied::Forbidden { .. } | Denied::NoRole => Refusal::new(StatusCode::FORBIDDEN, said),
+        Denied::Limited { seconds } => Refusal::limited(said, seconds),
         Denied::Unavailable => Refusal::unavailable(said, RETRY_AFTER),
     };
     let mut response = match need {
         Need::Token => graphql::refuse(headers, refusal),
         Need::Nothing | Need::Secret | Need::Role(_) => refusal.into_response(),
     };
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge(denied)));
+    if let Some(challenge) = challenge(denied) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
     response
 }
 
@@ -91,11 +116,14 @@ fn not_allowed(methods: &[Method]) -> Response {
 }
 
 /// RFC 6750, 3.
-fn challenge(denied: Denied) -> &'static str {
+fn challenge(denied: Denied) -> Option<&'static str> {
     match denied {
-        Denied::Missing | Denied::Unavailable => r#"Bearer realm="besty""#,
-        Denied::Invalid(_) => r#"Bearer realm="besty", error="invalid_token""#,
-        Denied::Forbidden { .. } | Denied::NoRole => r#"Bearer realm="besty", error="insufficient_scope""#,
+        Denied::Missing => Some(r#"Bearer realm="besty""#),
+        Denied::Invalid(_) => Some(r#"Bearer realm="besty", error="invalid_token""#),
+        Denied::Forbidden { .. } | Denied::NoRole => {
+            Some(r#"Bearer realm="besty", error="insufficient_scope""#)
+        }
+        Denied::Limited { .. } | Denied::Unavailable => None,
     }
 }
 

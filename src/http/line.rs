@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, IoSlice},
-    net::Shutdown,
+    net::{IpAddr, Shutdown},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -40,6 +40,11 @@ impl LineStream {
 }
 
 impl Line {
+    /// The address of the other side, while it is there.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.0.peer_addr().ok().map(|address| address.ip())
+    }
+
     /// Writes what is taken at once. Takes nothing of it where [`io::ErrorKind::WouldBlock`] is answered.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)

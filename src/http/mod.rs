@@ -101,12 +101,23 @@ pub fn router(reception: Reception) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(farewell(reception.leaving.clone()))
         .with_state(reception);
-    let routes = match cors {
+    let routes = secured(match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
-    };
+    });
     // The outermost, so that every answer has one.
     routes.layer(middleware::from_fn_with_state(request_id::Ids::default(), request_id::carry))
+}
+
+/// What every answer says to browsers, unless its route says something else: take it for what it says it is,
+/// run nothing of it, show it in no frame, and tell nobody where you were.
+fn secured(routes: Router) -> Router {
+    let layer = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    routes
+        .layer(layer(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(layer(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(layer(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(layer(header::REFERRER_POLICY, "no-referrer"))
 }
 
 /// Has HTTP/1 connections end with their next answer once the server is about to stop, so that none of them

@@ -44,11 +44,17 @@ impl Media {
 
     /// The answer to a request that could not be run.
     pub(super) fn refused(self, errors: &[ServerError]) -> Response {
+        let retry_after = errors::retry_after(errors);
         let status = match self {
+            _ if retry_after.is_some() => StatusCode::TOO_MANY_REQUESTS,
             Self::Json => StatusCode::OK,
             Self::Graphql => status(errors),
         };
-        self.write(status, json!({ "errors": errors }).to_string())
+        let mut response = self.write(status, json!({ "errors": errors }).to_string());
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 
     /// The answer to what is no request, or comes too much.
@@ -57,6 +63,7 @@ impl Media {
         let code = match status {
             StatusCode::UNAUTHORIZED => Code::Unauthenticated,
             StatusCode::FORBIDDEN => Code::Forbidden,
+            StatusCode::TOO_MANY_REQUESTS => Code::TooManyRequests,
             StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
             StatusCode::INTERNAL_SERVER_ERROR => Code::Internal,
             _ => Code::BadRequest,

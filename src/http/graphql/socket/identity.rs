@@ -1,7 +1,10 @@
 //! Who is at the other side of a WebSocket: nobody yet, being looked up, or a caller for as long as the
 //! token is good.
 
-use std::task::{Context, Poll};
+use std::{
+    net::IpAddr,
+    task::{Context, Poll},
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::{Map, Value};
@@ -15,7 +18,12 @@ use crate::{
 /// Where a session stands.
 pub(super) enum Identity {
     /// Before `connection_init`; the caller of the upgrade, if that had a token.
-    Waiting(Option<Caller>),
+    Waiting {
+        /// Who asked for the socket.
+        upgraded: Option<Caller>,
+        /// Where from.
+        peer: Option<IpAddr>,
+    },
     /// The token is looked up.
     Checking(BoxFuture<'static, Result<Caller, Denied>>),
     /// Acknowledged.
@@ -35,7 +43,7 @@ impl Identity {
     pub(super) fn caller(&self) -> Option<&Caller> {
         match self {
             Self::Known { caller, .. } => Some(caller),
-            Self::Waiting(_) | Self::Checking(_) => None,
+            Self::Waiting { .. } | Self::Checking(_) => None,
         }
     }
 
@@ -45,13 +53,13 @@ impl Identity {
         access: &Access,
         payload: Option<&Map<String, Value>>,
     ) -> Result<(), Close> {
-        let Self::Waiting(upgraded) = self else { return Err(Close::SecondInit) };
-        let (token, upgraded, access) = (token(payload), upgraded.take(), access.clone());
+        let Self::Waiting { upgraded, peer } = self else { return Err(Close::SecondInit) };
+        let (token, upgraded, peer, access) = (token(payload), upgraded.take(), *peer, access.clone());
         *self = Self::Checking(
             async move {
                 match (token, upgraded) {
                     (None, Some(caller)) => Ok(caller),
-                    (token, _) => access.check(token.as_deref()).await,
+                    (token, _) => access.check(token.as_deref(), peer).await,
                 }
             }
             .boxed(),
@@ -62,7 +70,7 @@ impl Identity {
     /// What changes; wakes the task when something does.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Change> {
         let change = match self {
-            Self::Waiting(_) => return Poll::Pending,
+            Self::Waiting { .. } => return Poll::Pending,
             Self::Checking(checking) => match std::task::ready!(checking.poll_unpin(cx)) {
                 Ok(caller) => {
                     let ended = caller.ended().boxed();

@@ -2,7 +2,7 @@
 //! documents and the same roles. That one takes values where we share bytes, so each of its subscriptions
 //! is executed by itself.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use async_graphql::{Data, Executor, Request, Response as GraphqlResponse};
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
@@ -28,6 +28,7 @@ pub(super) async fn serve(
     socket: WebSocket,
     protocol: GraphQLProtocol,
     upgraded: Option<Caller>,
+    peer: Option<IpAddr>,
 ) {
     let (mut sink, mut stream) = socket.split();
     let (known, mut caller) = watch::channel(None);
@@ -37,7 +38,7 @@ pub(super) async fn serve(
         .on_connection_init(async move |payload: serde_json::Value| {
             let caller = match (identity::token(payload.as_object()), upgraded) {
                 (None, Some(caller)) => caller,
-                (token, _) => access.check(token.as_deref()).await?,
+                (token, _) => access.check(token.as_deref(), peer).await?,
             };
             known.send_replace(Some(caller));
             Ok(Data::default())
@@ -74,7 +75,9 @@ impl Bounded {
     fn admit(&self, request: &mut Request) -> Result<Operation, async_graphql::ServerError> {
         let caller = self.caller.borrow().clone();
         let caller = caller.ok_or_else(|| Code::Unauthenticated.error(Denied::Missing.to_string()))?;
-        self.state.live.admission().admit(request, &caller)
+        let admission = self.state.live.admission();
+        admission.count(&caller)?;
+        admission.admit(request, &caller)
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
 
 use crate::{
     access::Caller,
-    http::{HttpState, answer::Refusal, body::BODY_MAX, line::Line, origin, sockets::Transport},
+    http::{HttpState, answer::Refusal, body::BODY_MAX, guard, line::Line, origin, sockets::Transport},
     telemetry::request_id,
 };
 
@@ -49,6 +49,7 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
     let direct = direct.map(|ConnectInfo(line)| line.clone());
     let transport = if name == CURRENT { Transport::WebSocket } else { Transport::LegacyWebSocket };
     let caller = parts.extensions.get::<Caller>().cloned();
+    let peer = guard::peer(&parts.extensions);
     let place = state.sockets.take(transport)?;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
@@ -58,9 +59,9 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
         .protocols([name]);
     let serve = move |socket| async move {
         if name == CURRENT {
-            Session::new(socket, direct, &state, caller).run().await;
+            Session::new(socket, direct, &state, caller, peer).run().await;
         } else {
-            legacy::serve(&state, socket, protocol, caller).await;
+            legacy::serve(&state, socket, protocol, caller, peer).await;
         }
         drop(place);
     };

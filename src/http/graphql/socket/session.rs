@@ -9,6 +9,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -82,6 +83,7 @@ impl Session {
         direct: Option<Line>,
         state: &HttpState,
         caller: Option<Caller>,
+        peer: Option<IpAddr>,
     ) -> Self {
         let limits = state.sockets.limits();
         Self {
@@ -90,7 +92,7 @@ impl Session {
             rest: Vec::new(),
             live: state.live.clone(),
             access: state.access.clone(),
-            identity: Identity::Waiting(caller),
+            identity: Identity::Waiting { upgraded: caller, peer },
             limits,
             stopping: Box::pin(state.stopping.clone().cancelled_owned()),
             operations: Vec::new(),
@@ -298,7 +300,11 @@ impl Session {
             self.replies.push_back(Message::Text(message::error(&id, &[error])));
             return Ok(());
         }
-        let (prefix, mut watch) = (message::next_prefix(&id), self.live.watch(request, caller));
+        let watch = match self.live.admission().count(caller) {
+            Ok(()) => self.live.watch(request, caller),
+            Err(error) => self.live.refuse(error),
+        };
+        let (prefix, mut watch) = (message::next_prefix(&id), watch);
         if let Some(shared) = &self.shared {
             watch = watch.through(Arc::new(Events::new(Arc::clone(shared), Arc::clone(&prefix))));
         }
