@@ -72,6 +72,7 @@ const OPERATIONS: &[(&str, &str, &str, Role)] = &[
     ("query", "broadcasts", "", Viewer),
     ("query", "webhookRegistration", "", Admin),
     ("query", "rejectedWebhooks", "", Admin),
+    ("query", "auditLog", "", Admin),
     ("mutation", "broadcast", "(input: {message: \"x\", filter: {}, dryRun: true})", Sender),
     ("mutation", "broadcastPause", "(input: {broadcastId: \"x\"})", Sender),
     ("mutation", "broadcastResume", "(input: {broadcastId: \"x\"})", Sender),
@@ -316,6 +317,9 @@ async fn what_a_fragment_hides_is_found(db: TestDb) {
             assert!(role == Admin || !body.to_string().contains("planted"), "{query}");
         }
     }
+    let by_node = "{ node(id: \"x\") { ... on AuditEntry { actor } } }";
+    let request = guarded.request("POST", "/graphql", Some(guarded.token(Sender)));
+    assert_eq!(code(&answer(request.json(&json!({ "query": by_node }))).await.1), Some("FORBIDDEN"));
     // What is not run is not asked for; and a slip is a slip.
     for (query, operation, wanted) in [
         ("query A { __typename } query B { rejectedWebhooks { totalCount } }", json!("A"), None),

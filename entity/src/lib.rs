@@ -1,5 +1,6 @@
 //! The tables as SeaORM sees them, one table a file. No logic lives here.
 
+pub mod audit;
 pub mod broadcast;
 pub mod broadcast_recipient;
 pub mod change;

@@ -14,7 +14,7 @@ pub enum Role {
     Viewer,
     /// Broadcasts too.
     Sender,
-    /// Webhooks too: their registration and what was rejected.
+    /// Webhooks too: their registration and what was rejected; and the audit log.
     Admin,
 }
 
@@ -98,6 +98,7 @@ pub const FIELDS: &[(OperationType, &str, Role)] = &[
     (OperationType::Query, "broadcasts", Role::Viewer),
     (OperationType::Query, "webhookRegistration", Role::Admin),
     (OperationType::Query, "rejectedWebhooks", Role::Admin),
+    (OperationType::Query, "auditLog", Role::Admin),
     (OperationType::Mutation, "broadcast", Role::Sender),
     (OperationType::Mutation, "broadcastPause", Role::Sender),
     (OperationType::Mutation, "broadcastResume", Role::Sender),
@@ -112,7 +113,7 @@ pub const FIELDS: &[(OperationType, &str, Role)] = &[
 
 /// Types that can be come by without a field of their own, through `node`, and are not for every viewer.
 /// Their fields can be reached by naming the type only.
-const TYPES: &[(&str, Role)] = &[("RejectedWebhook", Role::Admin)];
+const TYPES: &[(&str, Role)] = &[("RejectedWebhook", Role::Admin), ("AuditEntry", Role::Admin)];
 
 /// A route by its path.
 #[must_use]

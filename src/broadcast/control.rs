@@ -11,7 +11,11 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::{Broadcast, BroadcastStatus as Status, store};
-use crate::db::Db;
+use crate::{
+    access::Caller,
+    audit::{self, Action},
+    db::Db,
+};
 
 /// How often it is looked whether a message is still leaving, and for how long: longer than a request may take
 /// and longer than another process needs to take over from one that crashed.
@@ -97,6 +101,7 @@ pub async fn control(
     db: &Db,
     id: Uuid,
     command: Command,
+    caller: &Caller,
     now: DateTime<Utc>,
     changed: impl FnOnce(),
 ) -> Result<Answer, DbErr> {
@@ -116,6 +121,7 @@ pub async fn control(
                 Command::Cancel => store::cancel(tx.conn(), id, now).await?,
                 Command::Retry => store::retry(tx.conn(), id).await?,
             };
+            audit::write(tx.conn(), caller, action(command), Some(id), now).await?;
             tx.commit().await?;
             changed();
             after.ok_or_else(|| DbErr::RecordNotUpdated)?
@@ -126,6 +132,15 @@ pub async fn control(
         Command::Resume | Command::Retry => broadcast,
     };
     Ok(Answer { broadcast: Some(broadcast), refusal: None })
+}
+
+fn action(command: Command) -> Action {
+    match command {
+        Command::Pause => Action::BroadcastPaused,
+        Command::Resume => Action::BroadcastResumed,
+        Command::Cancel => Action::BroadcastCancelled,
+        Command::Retry => Action::BroadcastRetried,
+    }
 }
 
 /// Waits until no message of the broadcast is leaving any more; answers it as it is then.

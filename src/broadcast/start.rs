@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use super::{Broadcast, UncertainPolicy, store};
 use crate::{
+    access::Caller,
+    audit::{self, Action},
     db::Db,
     reservations::{ReservationFilter, filter::FilterError},
     telemetry::traces,
@@ -85,23 +87,33 @@ pub enum StartError {
 }
 
 /// Stores a broadcast and its recipients.
-pub async fn start(db: &Db, input: &StartInput, now: DateTime<Utc>) -> Result<Started, StartError> {
+pub async fn start(
+    db: &Db,
+    input: &StartInput,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Result<Started, StartError> {
     check(input)?;
     if input.dry_run {
         let count = store::count_recipients(db, &input.filter).await?;
         expect_recipients(input, count)?;
         return Ok(Started::DryRun(count));
     }
-    traces::within(traces::broadcast(), store_once(db, input, now)).await
+    traces::within(traces::broadcast(), store_once(db, input, caller, now)).await
 }
 
-async fn store_once(db: &Db, input: &StartInput, now: DateTime<Utc>) -> Result<Started, StartError> {
-    match store_new(db, input, now).await {
+async fn store_once(
+    db: &Db,
+    input: &StartInput,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Result<Started, StartError> {
+    match store_new(db, input, caller, now).await {
         // Another call with the same key committed in between: it is the first one now.
         Err(StartError::Database(error))
             if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) =>
         {
-            store_new(db, input, now).await
+            store_new(db, input, caller, now).await
         }
         result => result,
     }
@@ -136,7 +148,12 @@ fn expect_recipients(input: &StartInput, actual: i32) -> Result<(), StartError> 
     }
 }
 
-async fn store_new(db: &Db, input: &StartInput, now: DateTime<Utc>) -> Result<Started, StartError> {
+async fn store_new(
+    db: &Db,
+    input: &StartInput,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Result<Started, StartError> {
     let digest = digest(input);
     let tx = db.begin_write().await?;
     if let Some(key) = &input.idempotency_key
@@ -157,6 +174,7 @@ async fn store_new(db: &Db, input: &StartInput, now: DateTime<Utc>) -> Result<St
     // Dropping the transaction undoes the inserts.
     expect_recipients(input, count)?;
     let broadcast = store::set_total(tx.conn(), id, count).await?;
+    audit::write(tx.conn(), caller, Action::BroadcastStarted, Some(id), now).await?;
     traces::broadcast_started(id);
     tx.commit().await?;
     Ok(Started::New(broadcast))

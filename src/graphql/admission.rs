@@ -41,6 +41,7 @@ impl Admission {
         if operation == Operation::Mutation {
             self.access.spend(caller, Spend::Mutation).map_err(Code::denied)?;
         }
+        request.data.insert(caller.clone());
         if let Some(hash) = hash {
             self.persisted.keep(hash, &request.query);
         }

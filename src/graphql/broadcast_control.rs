@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, InputObject, Result, SimpleObject};
 
 use super::{
     broadcast::Broadcast,
+    caller,
     errors::{self, UserError, UserErrorCode as Code},
     ids, services,
 };
@@ -97,7 +98,7 @@ pub(super) async fn run<Payload: From<Answer>>(
         None => Ok(Answer { broadcast: None, refusal: Some(Refusal::Unknown) }),
         Some(id) => {
             let changed = || services.broadcasts_changed();
-            control::control(&services.db, id, command, services.clock.now(), changed).await
+            control::control(&services.db, id, command, caller(ctx)?, services.clock.now(), changed).await
         }
     };
     answer.map(Payload::from).map_err(|error| errors::internal(&error))

@@ -5,6 +5,7 @@ use async_graphql::{Context, Enum, InputObject, Result, SimpleObject};
 use super::{
     IdempotencyKey,
     broadcast::Broadcast,
+    caller,
     errors::{self, UserError, UserErrorCode as Code},
     filter::ReservationFilter,
     scalars::DateTime,
@@ -82,7 +83,7 @@ pub(super) async fn start(ctx: &Context<'_>, input: BroadcastInput) -> Result<Br
         Ok(input) => input,
         Err(error) => return Ok(error.into()),
     };
-    Ok(match broadcast::start::start(&services.db, &input, services.clock.now()).await {
+    Ok(match broadcast::start::start(&services.db, &input, caller(ctx)?, services.clock.now()).await {
         Ok(Started::New(started)) => {
             services.broadcasts_changed();
             BroadcastPayload::stored(started, false)

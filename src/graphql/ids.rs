@@ -11,6 +11,7 @@ const GUEST: &str = "Guest";
 const BROADCAST: &str = "Broadcast";
 const MESSAGE: &str = "BroadcastMessage";
 const REJECTED: &str = "RejectedWebhook";
+const AUDIT: &str = "AuditEntry";
 
 /// The ID of a reservation.
 #[must_use]
@@ -42,6 +43,12 @@ pub fn rejected(id: Uuid) -> String {
     encode(REJECTED, &id.to_string())
 }
 
+/// The ID of an entry of the audit log.
+#[must_use]
+pub fn audit(id: Uuid) -> String {
+    encode(AUDIT, &id.to_string())
+}
+
 /// The object that an ID names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Named {
@@ -55,6 +62,8 @@ pub enum Named {
     Message(Uuid, String),
     /// A rejected webhook.
     Rejected(Uuid),
+    /// An entry of the audit log.
+    Audit(Uuid),
 }
 
 impl Named {
@@ -72,6 +81,7 @@ impl Named {
                 Self::Message(broadcast.parse().ok()?, guest.to_owned())
             }
             REJECTED => Self::Rejected(key.parse().ok()?),
+            AUDIT => Self::Audit(key.parse().ok()?),
             _ => return None,
         };
         // A UUID has more than one spelling. PostgreSQL takes no NUL, so no key has one.
@@ -85,6 +95,7 @@ impl Named {
             Self::Broadcast(id) => broadcast(*id),
             Self::Message(id, guest) => message(*id, guest),
             Self::Rejected(id) => rejected(*id),
+            Self::Audit(id) => audit(*id),
         }
     }
 }
@@ -149,6 +160,7 @@ mod tests {
             Named::Broadcast(uuid),
             Named::Message(uuid, "guest:1".to_owned()),
             Named::Rejected(uuid),
+            Named::Audit(uuid),
         ] {
             assert_eq!(Named::parse(&named.id()), Some(named));
         }
@@ -165,6 +177,7 @@ mod tests {
             guest("1"),
             broadcast(uuid),
             rejected(uuid),
+            audit(uuid),
             message(uuid, "1"),
             message(uuid, "2"),
         ];

@@ -10,9 +10,13 @@ use std::sync::Arc;
 use async_graphql::{Context, Interface, Result, SDLExportOptions, SchemaBuilder};
 use tokio::sync::Notify;
 
-use crate::{clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration, reservations::Ingest};
+use crate::{
+    access::Caller, clock::Clock, db::Db, feed::Hub, guest_api::registration::Registration,
+    reservations::Ingest,
+};
 
 pub mod admission;
+pub mod audit;
 pub mod bounded;
 pub mod broadcast;
 pub mod broadcast_control;
@@ -125,6 +129,11 @@ pub fn sdl() -> String {
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     // No field answers this interface, so it is named here.
     Schema::build(Query, Mutation, Subscription).register_output_type::<Resumable>()
+}
+
+/// Who asks. Request data, which every transport gives.
+fn caller<'a>(ctx: &Context<'a>) -> Result<&'a Caller> {
+    ctx.data()
 }
 
 /// The services of the schema that runs.

@@ -7,11 +7,11 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::{
-    Services, broadcast::Broadcast, errors, guest::Guest, ids::Named, message::BroadcastMessage,
-    reservation::Reservation, services, webhook::RejectedWebhook,
+    Services, audit::AuditEntry, broadcast::Broadcast, errors, guest::Guest, ids::Named,
+    message::BroadcastMessage, reservation::Reservation, services, webhook::RejectedWebhook,
 };
 use crate::{
-    broadcast,
+    audit, broadcast,
     reservations::{self, GuestFields, guests, rejected},
 };
 
@@ -36,6 +36,8 @@ pub enum Node {
     BroadcastMessage(BroadcastMessage),
     /// A webhook that could not be applied.
     RejectedWebhook(Box<RejectedWebhook>),
+    /// An entry of the audit log.
+    AuditEntry(AuditEntry),
 }
 
 /// The object with this ID.
@@ -66,6 +68,7 @@ struct Ids {
     broadcasts: Vec<Uuid>,
     messages: Vec<(Uuid, String)>,
     rejected: Vec<Uuid>,
+    audit: Vec<Uuid>,
 }
 
 impl Ids {
@@ -76,6 +79,7 @@ impl Ids {
             Named::Broadcast(id) => self.broadcasts.push(*id),
             Named::Message(id, guest) => self.messages.push((*id, guest.clone())),
             Named::Rejected(id) => self.rejected.push(*id),
+            Named::Audit(id) => self.audit.push(*id),
         }
     }
 
@@ -104,6 +108,10 @@ impl Ids {
             let rows = rejected::by_ids(db, &self.rejected).await?;
             found.rejected.extend(rows.into_iter().map(|row| (row.id, row)));
         }
+        if !self.audit.is_empty() {
+            let rows = audit::by_ids(db, &self.audit).await?;
+            found.audit.extend(rows.into_iter().map(|row| (row.id, row)));
+        }
         Ok(found)
     }
 }
@@ -116,6 +124,7 @@ struct Found {
     broadcasts: HashMap<Uuid, broadcast::Broadcast>,
     messages: HashMap<(Uuid, String), broadcast::Message>,
     rejected: HashMap<Uuid, rejected::RejectedWebhook>,
+    audit: HashMap<Uuid, audit::Entry>,
 }
 
 impl Found {
@@ -133,6 +142,7 @@ impl Found {
                 Node::BroadcastMessage(self.messages.get(&(id, guest))?.clone().into())
             }
             Named::Rejected(id) => Node::RejectedWebhook(Box::new(self.rejected.get(&id)?.clone().into())),
+            Named::Audit(id) => Node::AuditEntry(self.audit.get(&id)?.clone().into()),
         })
     }
 }

@@ -12,6 +12,7 @@ use super::{
     services,
 };
 use crate::{
+    audit,
     broadcast::{self, store::MessageSet},
     keyset::{Key, Keyset, Order, PageRequest},
     reservations::{self, ReservationFilter, rejected, store::OrderField},
@@ -75,6 +76,8 @@ pub enum List {
     Messages(MessageSet),
     /// Rejected webhooks.
     RejectedWebhooks,
+    /// The audit log.
+    Audit,
 }
 
 impl List {
@@ -96,6 +99,8 @@ impl List {
             }
             (Self::RejectedWebhooks, Some(key)) => rejected::exists_beyond(db, key, backward).await,
             (Self::RejectedWebhooks, None) => rejected::page(db, &any).await.map(|page| page.has_more),
+            (Self::Audit, Some(key)) => audit::exists_beyond(db, key, backward).await,
+            (Self::Audit, None) => audit::page(db, &any).await.map(|page| page.has_more),
         };
         found.map_err(|error| errors::internal(&error))
     }

@@ -4,6 +4,7 @@
 use async_graphql::{Context, ID, Object, Result};
 
 use super::{
+    audit::AuditEntryConnection,
     broadcast::{Broadcast, BroadcastConnection},
     filter::{ReservationFilter, ReservationOrder},
     guest::Guest,
@@ -118,5 +119,18 @@ impl Query {
     ) -> Option<Result<RejectedWebhookConnection>> {
         let args = PageArgs { after, before, first, last };
         Some(RejectedWebhookConnection::read(ctx, &args).await)
+    }
+
+    /// Who started, stopped or retried what, and when, newest first, as a Relay connection. Role: admin.
+    async fn audit_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Returns the elements after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the elements before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first _n_ elements, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns the last _n_ elements, at most 100.")] last: Option<i32>,
+    ) -> Option<Result<AuditEntryConnection>> {
+        let args = PageArgs { after, before, first, last };
+        Some(AuditEntryConnection::read(ctx, &args).await)
     }
 }

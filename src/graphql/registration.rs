@@ -3,6 +3,7 @@
 use async_graphql::{Context, Object, Result, SimpleObject};
 
 use super::{
+    caller,
     errors::{self, UserError, UserErrorCode as Code},
     scalars::DateTime,
     services,
@@ -77,7 +78,7 @@ impl WebhookRegistration {
 
 /// Asks for the URL to be registered, or to be taken off the list.
 pub(super) async fn ask(ctx: &Context<'_>, wanted: bool) -> Result<WebhookRegistrationPayload> {
-    let user_error = match services(ctx)?.registration.ask(wanted).await {
+    let user_error = match services(ctx)?.registration.ask(wanted, caller(ctx)?).await {
         // What was to be taken off and was not there is off.
         Ok(answer) if (200..300).contains(&answer.status) || (!wanted && answer.status == 404) => None,
         Ok(answer) => {

@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
 use super::{
+    caller,
     errors::{self, UserError, UserErrorCode as Code},
     ids,
     paging::{self, List, PageArgs, PageInfo},
@@ -141,7 +142,9 @@ pub struct WebhookRetryPayload {
 pub async fn retry(ctx: &Context<'_>, id: &str) -> Result<WebhookRetryPayload> {
     let services = services(ctx)?;
     let result = match ids::parse_rejected(id) {
-        Some(id) => rejected::retry(&services.db, &services.ingest, id, services.clock.now()).await,
+        Some(id) => {
+            rejected::retry(&services.db, &services.ingest, id, caller(ctx)?, services.clock.now()).await
+        }
         None => Err(RetryError::NotFound),
     };
     let (webhook, user_error) = match result {

@@ -17,6 +17,8 @@ use super::{
     ingest::IngestError,
 };
 use crate::{
+    access::Caller,
+    audit::{self, Action},
     db::{self, Bind, Db},
     keyset::{Key, Keyset, Page, PageRequest},
 };
@@ -197,12 +199,15 @@ pub async fn by_ids(db: &Db, ids: &[Uuid]) -> Result<Vec<RejectedWebhook>, DbErr
 }
 
 /// From rejected to applied. Answers whether it was rejected until now.
-async fn mark_applied(db: &Db, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
+async fn mark_applied(db: &Db, id: Uuid, caller: &Caller, now: DateTime<Utc>) -> Result<bool, DbErr> {
     let mut bind = Bind::new(db.backend());
-    let (at, id) = (bind.push_instant(now), bind.push(id.to_string()));
-    let sql = format!("UPDATE {TABLE} SET applied_at = {at} WHERE id = {id} AND applied_at IS NULL");
+    let (at, name) = (bind.push_instant(now), bind.push(id.to_string()));
+    let sql = format!("UPDATE {TABLE} SET applied_at = {at} WHERE id = {name} AND applied_at IS NULL");
     let tx = db.begin_write().await?;
     let changed = db::execute(tx.conn(), sql, bind.into_values()).await?.rows_affected();
+    if changed == 1 {
+        audit::write(tx.conn(), caller, Action::WebhookRetried, Some(id), now).await?;
+    }
     tx.commit().await?;
     Ok(changed == 1)
 }
@@ -231,6 +236,7 @@ pub async fn retry(
     db: &Db,
     ingest: &Ingest,
     id: Uuid,
+    caller: &Caller,
     now: DateTime<Utc>,
 ) -> Result<RejectedWebhook, RetryError> {
     let webhook = by_id(db, id).await?.ok_or(RetryError::NotFound)?;
@@ -246,7 +252,7 @@ pub async fn retry(
         Ok(Parsed::Ignored) => {}
         Err(error) => return Err(RetryError::StillWrong(Box::new(webhook), error)),
     }
-    if mark_applied(db, id, now).await? {
+    if mark_applied(db, id, caller, now).await? {
         return Ok(RejectedWebhook { applied_at: Some(now), ..webhook });
     }
     // Another try was faster, or it made room for newer ones meanwhile.

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::client::PassedOn;
-use crate::{clock::Clock, db::Db};
+use crate::{access::Caller, clock::Clock, db::Db};
 
 mod decide;
 mod deliveries;
@@ -179,10 +179,10 @@ impl Registration {
 
     /// Asks the holder of the lease to register the URL, or to take it off and keep it off; answers
     /// what the provider said. What is wanted is kept in any case.
-    pub async fn ask(&self, wanted: bool) -> Result<PassedOn, AskError> {
+    pub async fn ask(&self, wanted: bool, caller: &Caller) -> Result<PassedOn, AskError> {
         let inner = &self.0;
         let url = inner.url.as_deref().ok_or(AskError::NotConfigured)?;
-        let number = store::request(&inner.db, url, wanted, inner.clock.now()).await?;
+        let number = store::request(&inner.db, url, wanted, caller, inner.clock.now()).await?;
         inner.asked.notify_one();
         let answer = tokio::select! {
             () = inner.stopping.cancelled() => return Err(AskError::NotYet),

@@ -5,7 +5,11 @@ use entity::{webhook_gap, webhook_registration};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult as _, Value};
 
 use super::decide::{self, Before};
-use crate::db::{self, Bind, Db};
+use crate::{
+    access::Caller,
+    audit::{self, Action},
+    db::{self, Bind, Db},
+};
 
 /// Gaps that are kept for a URL.
 const GAPS_KEPT: i64 = 20;
@@ -47,7 +51,13 @@ pub(super) async fn ensure(db: &Db, url: &str, now: DateTime<Utc>) -> Result<(),
 }
 
 /// Leaves a request; answers its number. A URL that is asked off is not expected on the list any more.
-pub(super) async fn request(db: &Db, url: &str, wanted: bool, now: DateTime<Utc>) -> Result<i64, DbErr> {
+pub(super) async fn request(
+    db: &Db,
+    url: &str,
+    wanted: bool,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Result<i64, DbErr> {
     let tx = db.begin_write().await?;
     let sql = "INSERT INTO webhook_registrations AS kept (url, wanted, requested, created_at, updated_at) \
                VALUES ($1, $2, 1, $3, $3) ON CONFLICT (url) DO UPDATE SET \
@@ -57,6 +67,8 @@ pub(super) async fn request(db: &Db, url: &str, wanted: bool, now: DateTime<Utc>
     let values = [url.into(), wanted.into(), db::instant(db.backend(), now)];
     let row = db::query_one(tx.conn(), sql, values).await?;
     let number = row.ok_or_else(|| DbErr::RecordNotFound(url.to_owned()))?.try_get("", "requested")?;
+    let action = if wanted { Action::WebhookRegistered } else { Action::WebhookUnregistered };
+    audit::write(tx.conn(), caller, action, None, now).await?;
     tx.commit().await?;
     Ok(number)
 }
@@ -201,7 +213,7 @@ mod tests {
     async fn a_former_holder_of_the_lease_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let db = database(&folder).await;
-        let number = request(&db, URL, true, at(1)).await.unwrap();
+        let number = request(&db, URL, true, &Caller::anonymous(None), at(1)).await.unwrap();
         let before = find(db.pool(), URL).await.unwrap();
         saw(&db, URL, EPOCH + 1, true, at(2)).await.unwrap();
         answer(&db, URL, EPOCH + 1, number, "{}").await.unwrap();
@@ -213,11 +225,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = database(&folder).await;
         saw(&db, URL, EPOCH, true, at(1)).await.unwrap();
-        assert_eq!(request(&db, URL, false, at(2)).await.unwrap(), 1);
-        assert_eq!(request(&db, URL, true, at(3)).await.unwrap(), 2);
+        assert_eq!(request(&db, URL, false, &Caller::anonymous(None), at(2)).await.unwrap(), 1);
+        assert_eq!(request(&db, URL, true, &Caller::anonymous(None), at(3)).await.unwrap(), 2);
         assert_eq!(saw(&db, URL, EPOCH, false, at(4)).await.unwrap(), Seen::default());
         ensure(&db, URL, at(5)).await.unwrap();
-        request(&db, URL, false, at(6)).await.unwrap();
+        request(&db, URL, false, &Caller::anonymous(None), at(6)).await.unwrap();
         ensure(&db, URL, at(7)).await.unwrap();
         assert!(!find(db.pool(), URL).await.unwrap().unwrap().wanted, "a start leaves it as it was asked");
     }

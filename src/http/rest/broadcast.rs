@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode, header},
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::filter::RestFilter;
 use crate::{
+    access::Caller,
     broadcast::{
         Broadcast, UncertainPolicy,
         progress::Progress,
@@ -68,12 +69,14 @@ struct Failure {
 /// Sends a message to the guests of every reservation that matches.
 pub(in crate::http) async fn send(
     State(state): State<HttpState>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let body = body::read_json(&headers, body).await?;
     let input = parse(&body, &headers)?;
-    let broadcast = match start::start(&state.services.db, &input, state.services.clock.now()).await {
+    let broadcast = match start::start(&state.services.db, &input, &caller, state.services.clock.now()).await
+    {
         Ok(Started::New(broadcast) | Started::Replay(broadcast)) => broadcast,
         Ok(Started::DryRun(_)) | Err(StartError::NoRecipients) => {
             return Ok(Json(Figures::default()).into_response());

@@ -1,6 +1,7 @@
 //! `POST /api/webhooks/register`: asks the provider to post to us; its answer is passed on.
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderValue, StatusCode, header},
@@ -8,13 +9,17 @@ use axum::{
 };
 
 use crate::{
+    access::Caller,
     guest_api::{PassedOn, registration::AskError},
     http::{HttpState, answer::Refusal},
 };
 
 /// Registers our webhook URL, and keeps it registered.
-pub(in crate::http) async fn register(State(state): State<HttpState>) -> Result<Response, Refusal> {
-    let answer = state.services.registration.ask(true).await;
+pub(in crate::http) async fn register(
+    State(state): State<HttpState>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Refusal> {
+    let answer = state.services.registration.ask(true, &caller).await;
     answer.map(passed_on).map_err(|error| refusal(&error))
 }
 
