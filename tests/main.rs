@@ -18,6 +18,7 @@ mod control;
 mod convergence;
 mod corpus;
 mod delivery;
+mod discretion;
 mod existing_table;
 mod feed;
 mod filter;

@@ -78,9 +78,10 @@ async fn take(state: &Reception, headers: &HeaderMap, body: Body) -> Result<&'st
 /// The future is large, and boxed by its callers: that of a good request is moved often.
 async fn reject(state: &Reception, body: &[u8], reason: String, now: DateTime<Utc>) -> Refusal {
     match tokio::time::timeout(KEEPING, state.rejected.keep(body, &reason, now)).await {
-        Ok(Ok(id)) => tracing::warn!(%id, %reason, "a webhook was rejected"),
-        Ok(Err(error)) => tracing::error!(%error, %reason, "a rejected webhook was not kept"),
-        Err(_) => tracing::error!(%reason, "a rejected webhook was not kept: the database is slow"),
+        // The reason may repeat what is in the body, which is of people.
+        Ok(Ok(id)) => tracing::warn!(%id, "a webhook was rejected; rejectedWebhooks says why"),
+        Ok(Err(error)) => tracing::error!(%error, "a rejected webhook was not kept"),
+        Err(_) => tracing::error!("a rejected webhook was not kept: the database is slow"),
     }
     Refusal::bad_request(reason)
 }

@@ -73,6 +73,11 @@ impl Server {
         Self { child, url: format!("http://{address}"), log }
     }
 
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
     /// Whether its log has this.
     pub fn has_said(&self, text: &str) -> bool {
         self.said(text).is_some()
