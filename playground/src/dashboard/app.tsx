@@ -2,6 +2,7 @@
 import { lazy, type ReactNode, Suspense, useEffect } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 import icon from "../icon.svg";
+import { isSignedIn, signOut } from "./api/session";
 import { ReservationsPage } from "./reservations/page";
 import { themes, useTheme } from "./theme";
 import { Button } from "./ui/controls";
@@ -88,6 +89,11 @@ function Sidebar() {
       </nav>
       <div className="sidebar-foot">
         <LiveState />
+        {isSignedIn() && (
+          <Button look="quiet" small onPress={signOut}>
+            Sign out
+          </Button>
+        )}
         <ThemeSwitch />
       </div>
     </header>

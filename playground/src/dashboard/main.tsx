@@ -1,8 +1,10 @@
-import { StrictMode } from "react";
+import { StrictMode, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 import { Provider } from "urql";
 import { client } from "./api/client";
+import { session } from "./api/session";
 import { App } from "./app";
+import { SignIn } from "./sign-in";
 import "./styles/base.css";
 import "./styles/controls.css";
 import "./styles/shell.css";
@@ -14,10 +16,14 @@ if (!root) {
   throw new Error("dashboard.html has no #root");
 }
 
+function Root() {
+  return useSyncExternalStore(session.subscribe, session.isRefused) ? <SignIn /> : <App />;
+}
+
 createRoot(root).render(
   <StrictMode>
     <Provider value={client}>
-      <App />
+      <Root />
     </Provider>
   </StrictMode>,
 );

@@ -6,6 +6,7 @@ import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
 import { createClient as createSseClient } from "graphql-sse";
 import { createClient as createWebSocketClient } from "graphql-ws";
 import { resuming } from "../resume";
+import { authorization } from "../token";
 
 export const transports = ["WebSocket", "SSE"] as const;
 export type Transport = (typeof transports)[number];
@@ -33,12 +34,16 @@ function subscriptionClient(transport: Transport, headers: Headers): Subscriptio
   return resuming(client);
 }
 
-/** What is typed under "Headers" goes out as request headers, and as connection parameters of the WebSocket. */
+/**
+ * What is typed under "Headers" goes out as request headers, and as connection parameters of the WebSocket; so does the
+ * token that was signed in with, unless another is typed there.
+ */
 export function fetcherOver(transport: () => Transport): Fetcher {
-  return (params, options) => {
+  return (params, given) => {
+    const options = { ...given, headers: { ...authorization(), ...given?.headers } };
     const fetch = createGraphiQLFetcher({
       url: http.href,
-      wsClient: subscriptionClient(transport(), options?.headers),
+      wsClient: subscriptionClient(transport(), options.headers),
       // Else it asks for multipart/mixed on each query, which is for @defer and @stream: the server has neither.
       enableIncrementalDelivery: false,
     });

@@ -8,6 +8,7 @@ import { readOperation, writeOperation } from "./address";
 import { examples } from "./examples";
 import { fetcherOver, type Transport } from "./fetcher";
 import { examplesPlugin } from "./plugin";
+import { FROM_PLAYGROUND, isTaken, token } from "../token";
 import "./workers";
 
 const root = document.getElementById("root");
@@ -65,8 +66,13 @@ function Playground() {
   );
 }
 
-createRoot(root).render(
-  <StrictMode>
-    <Playground />
-  </StrictMode>,
-);
+// Signing in is the dashboard's.
+if ((await isTaken(token())) === true) {
+  createRoot(root).render(
+    <StrictMode>
+      <Playground />
+    </StrictMode>,
+  );
+} else {
+  window.location.replace(`/${FROM_PLAYGROUND}`);
+}

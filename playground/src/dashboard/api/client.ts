@@ -7,8 +7,10 @@
 import { createClient as createWebSocketClient } from "graphql-ws";
 import { Client, fetchExchange, subscriptionExchange } from "urql";
 import { resuming } from "../../resume";
+import { authorization } from "../../token";
 import { ConnectionStore } from "./connection";
 import { whenInDoubt } from "./doubt";
+import { FORBIDDEN, fetchSignedIn, session } from "./session";
 
 /** The longest pause between two attempts to connect, in milliseconds. */
 const LONGEST_PAUSE = 3_000;
@@ -37,12 +39,17 @@ function awaitAnswer(): void {
 
 const live = createWebSocketClient({
   url: webSocket.href,
+  connectionParams: () => authorization(),
   // Open while the page is, watching or not: its state is shown.
   lazy: false,
   retryAttempts: Number.POSITIVE_INFINITY,
   // Also when a connection is refused, while the server is away.
   shouldRetry: () => true,
   retryWait: (retries) => {
+    // Until somebody signs in, which begins the page anew.
+    if (session.isRefused()) {
+      return new Promise(() => undefined);
+    }
     const pause = Math.min(LONGEST_PAUSE, 200 * 2 ** retries);
     return new Promise((resolve) => {
       hurry = resolve;
@@ -55,10 +62,13 @@ const live = createWebSocketClient({
       socket = opened as WebSocket;
       connection.connected();
     },
-    closed: () => {
+    closed: (event) => {
       socket = undefined;
       clearTimeout(silence);
       connection.closed(heard);
+      if ((event as CloseEvent).code === FORBIDDEN) {
+        session.refused();
+      }
     },
     message: () => {
       heard = Date.now();
@@ -88,6 +98,7 @@ const { subscribe } = resuming(live);
 
 export const client = new Client({
   url: http.href,
+  fetch: fetchSignedIn,
   preferGetMethod: false,
   exchanges: [
     fetchExchange,

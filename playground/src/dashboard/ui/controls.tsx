@@ -24,7 +24,7 @@ interface FieldProps {
   label: string;
   value: string;
   onChange: (value: string) => void;
-  type?: "text" | "date" | "datetime-local" | "number";
+  type?: "text" | "password" | "date" | "datetime-local" | "number";
   placeholder?: string;
   hint?: string;
   error?: string | null;
