@@ -122,7 +122,7 @@ impl Config {
                 subscriptions: env.number("MAX_SUBSCRIPTIONS_PER_SOCKET", 100, 1..=10_000)?,
                 times: Times::SERVER,
             },
-            access: access_of(&env)?,
+            access: access_of(env)?,
             introspection: env.flag("GRAPHQL_INTROSPECTION", true)?,
             kept: Kept {
                 changes: env.days("RETENTION_CHANGES_DAYS", 7)?,

@@ -40,7 +40,7 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "HOST",
-                "The address to listen on: an IP address or `localhost`. Another than a loopback address needs `ALLOW_ANONYMOUS` and a secret of your own",
+                "The address to listen on: an IP address or `localhost`. Another than a loopback address needs to know who may (`TOKENS_FILE`, `OIDC_ISSUER` or `ALLOW_ANONYMOUS`), and a secret of your own",
             ),
             ("PORT", "The port to listen on; 0: any that is free"),
             ("ALLOW_ANONYMOUS", "Serve everyone who can reach `HOST`, without a login"),
@@ -52,6 +52,29 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
                 "CORS_ORIGINS",
                 "Origins whose pages may call the server and open WebSockets, separated by commas",
             ),
+        ],
+    ),
+    (
+        "Access",
+        &[
+            (
+                "TOKENS_FILE",
+                "Whose tokens are taken, as [access.md](access.md) has it; `besty token create` writes it",
+            ),
+            (
+                "OIDC_ISSUER",
+                "An OpenID provider whose tokens are taken, as they have it in `iss`; `https`, or on this machine. Goes with `OIDC_AUDIENCE`",
+            ),
+            ("OIDC_AUDIENCE", "What its tokens have in `aud` when they are for this server"),
+            (
+                "OIDC_ROLE_CLAIM",
+                "Where its tokens have their roles: a claim, or a JSON pointer such as `/realm_access/roles`",
+            ),
+            (
+                "MAX_REQUESTS_PER_SECOND",
+                "For each token, or each address where nobody has one; twice as many at once. More are answered 429 with `Retry-After`. Webhooks are not counted, nor is this machine where no access is configured",
+            ),
+            ("MAX_MUTATIONS_PER_MINUTE", "The same for mutations and `POST` of REST"),
         ],
     ),
     (
