@@ -201,7 +201,9 @@ async fn a_writer_that_panicked_is_told(db: TestDb) {
     armed.store(true, Ordering::Relaxed);
     assert_eq!(send(1).await, (200, json!({ "ok": true, "result": "queued" })), "it is kept all the same");
     armed.store(false, Ordering::Relaxed);
-    assert_eq!(get("/healthz").await, (503, json!({ "error": "not alive: writer: ended" })));
+    let (status, told) = get("/healthz").await;
+    // The drain tries what was spooled then, and may have fallen into the same trap.
+    assert!(status == 503 && told["error"].as_str().unwrap().contains("writer: ended"), "{told}");
     assert_eq!(get("/readyz").await.0, 503);
     let metrics = get("/metrics").await.1;
     assert!(metrics.as_str().unwrap().contains("\nbesty_alive 0\n"), "{metrics}");
