@@ -49,6 +49,7 @@ mod statements;
 mod stop;
 mod traces;
 mod transports;
+mod unhindered;
 mod version;
 mod versions;
 mod watchers;

@@ -117,12 +117,13 @@ pub async fn run(
     }
 }
 
-/// Appends a step for each broadcast whose present state the log lacks.
+/// Appends a step for each broadcast whose present state the log lacks. Who is at a broadcast, as a cancellation is
+/// at many messages, is waited for before the feed lock is taken; nobody who holds it touches broadcasts.
 pub async fn report(feed: &Feed, now: DateTime<Utc>) -> Result<(), DbErr> {
     if !store::any_unreported(feed.db()).await? {
         return Ok(());
     }
-    let mut tx = feed.begin().await?;
+    let tx = feed.prepare().await?;
     let mut changes = Vec::new();
     for (broadcast, reported) in store::take_unreported(tx.conn()).await? {
         let progress = Progress::step(tx.conn(), broadcast, reported, now).await?;
@@ -135,6 +136,7 @@ pub async fn report(feed: &Feed, now: DateTime<Utc>) -> Result<(), DbErr> {
             committed_at: now,
         });
     }
+    let mut tx = tx.lock().await?;
     tx.append(&changes).await?;
     tx.commit().await
 }

@@ -130,6 +130,13 @@ pub struct Feed {
     committed: watch::Sender<()>,
 }
 
+/// A write transaction that does not hold the feed lock yet.
+#[derive(Debug)]
+pub struct UnlockedTx {
+    tx: WriteTx,
+    committed: watch::Sender<()>,
+}
+
 /// A write transaction that holds the feed lock.
 #[derive(Debug)]
 pub struct FeedTx {
@@ -149,17 +156,15 @@ impl Feed {
         Ok(Self { db, epoch: row.try_get("", "epoch")?, committed: watch::Sender::new(()) })
     }
 
-    /// Begins a transaction with the feed lock taken. On PostgreSQL the lock is a statement of its
-    /// own, so that the next one sees everything that committed before it was granted. SQLite has one
-    /// writer at a time, which is the same.
+    /// Begins a transaction with the feed lock taken. SQLite has one writer at a time, which is the same.
     pub async fn begin(&self) -> Result<FeedTx, DbErr> {
-        let tx = self.db.begin_write().await?;
-        if self.db.backend() == DbBackend::Postgres {
-            // The wait is set first: what is selected is worked out for each row of what it is selected from.
-            let lock = "SELECT pg_advisory_xact_lock($1) FROM set_config('lock_timeout', $2, TRUE)";
-            db::execute(tx.conn(), lock, [FEED_LOCK.into(), FEED_LOCK_WAIT.into()]).await?;
-        }
-        Ok(FeedTx { tx, committed: self.committed.clone(), appended: false })
+        self.prepare().await?.lock().await
+    }
+
+    /// Begins a transaction without it, for what has to be waited for or worked out first: ingest stands still
+    /// while the lock is held.
+    pub async fn prepare(&self) -> Result<UnlockedTx, DbErr> {
+        Ok(UnlockedTx { tx: self.db.begin_write().await?, committed: self.committed.clone() })
     }
 
     /// The key of the feed lock, for a call that takes it inside the database.
@@ -249,6 +254,26 @@ async fn entries(
 ) -> Result<Vec<Arc<Entry>>, DbErr> {
     let rows = db::query_all(conn, sql, values).await?;
     rows.iter().map(|row| Entry::try_from(change::Model::from_query_result(row, "")?).map(Arc::new)).collect()
+}
+
+impl UnlockedTx {
+    /// The connection of the transaction.
+    #[must_use]
+    pub fn conn(&self) -> &DatabaseTransaction {
+        self.tx.conn()
+    }
+
+    /// Takes the feed lock. Rows that this transaction has locked by now must be none that others lock while they
+    /// hold the feed lock. On PostgreSQL it is a statement of its own, so that the next one sees everything that
+    /// committed before it was granted.
+    pub async fn lock(self) -> Result<FeedTx, DbErr> {
+        if self.conn().get_database_backend() == DbBackend::Postgres {
+            // The wait is set first: what is selected is worked out for each row of what it is selected from.
+            let lock = "SELECT pg_advisory_xact_lock($1) FROM set_config('lock_timeout', $2, TRUE)";
+            db::execute(self.conn(), lock, [FEED_LOCK.into(), FEED_LOCK_WAIT.into()]).await?;
+        }
+        Ok(FeedTx { tx: self.tx, committed: self.committed, appended: false })
+    }
 }
 
 impl FeedTx {

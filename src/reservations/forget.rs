@@ -3,6 +3,8 @@
 //! The reservations stay, with the booking source's identifier of the guest and without anything that is known
 //! of the person. Whoever watches them is told. What the booking source sends later is taken up again as ever.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
@@ -23,13 +25,17 @@ pub struct Forgotten {
     pub rejected: u64,
 }
 
-/// Deletes what is known of a guest, in one transaction.
+/// Deletes what is known of a guest, in one transaction. The log and the rejected webhooks are read before the feed
+/// lock is taken, however long that takes; what the log got meanwhile, after it.
 pub async fn forget_guest(feed: &Feed, guest_id: &str, now: DateTime<Utc>) -> Result<Forgotten, DbErr> {
     // In quotes, or guest_7 would be found in guest_77.
     let quoted = serde_json::to_string(guest_id).map_err(json)?;
-    let mut tx = feed.begin().await?;
-    let changes = empty_images(tx.conn(), guest_id, &quoted).await?;
+    let tx = feed.prepare().await?;
+    let head = feed.head().await?;
+    let mut changes = empty_images(tx.conn(), guest_id, &quoted, 0..=head).await?;
     let rejected = rejected::forget_naming(tx.conn(), &quoted).await?;
+    let mut tx = tx.lock().await?;
+    changes += empty_images(tx.conn(), guest_id, &quoted, head + 1..=i64::MAX).await?;
     // Gone, and not empty: should the guest book again, the booking source is asked anew.
     db::execute(tx.conn(), "DELETE FROM guests WHERE guest_id = $1", [guest_id.into()]).await?;
     let reservations = empty_rows(&mut tx, guest_id, now).await?;
@@ -52,9 +58,14 @@ async fn empty_rows(tx: &mut FeedTx, guest_id: &str, now: DateTime<Utc>) -> Resu
     Ok(rows.len())
 }
 
-/// Empties the images of reservations of this guest. Only the server reads them, whole, so each is read,
-/// emptied and written back.
-async fn empty_images(conn: &impl ConnectionTrait, guest_id: &str, quoted: &str) -> Result<usize, DbErr> {
+/// Empties the images of reservations of this guest in a part of the log. Only the server reads them, whole, so each
+/// is read, emptied and written back.
+async fn empty_images(
+    conn: &impl ConnectionTrait,
+    guest_id: &str,
+    quoted: &str,
+    part: RangeInclusive<i64>,
+) -> Result<usize, DbErr> {
     let mut bind = Bind::new(conn.get_database_backend());
     // Any image that names the guest; which ones are about the guest is seen in the image itself.
     let (topic, text) = (bind.push(Topic::Reservation.as_str()), bind.push(quoted));
@@ -63,8 +74,11 @@ async fn empty_images(conn: &impl ConnectionTrait, guest_id: &str, quoted: &str)
         _ => format!("strpos({column}, {text}) > 0"),
     };
     let (before, after) = (has("COALESCE(before, '')"), has("after"));
-    let sql =
-        format!("SELECT seq, before, after FROM changes WHERE topic = {topic} AND ({before} OR {after})");
+    let (first, last) = (bind.push(*part.start()), bind.push(*part.end()));
+    let sql = format!(
+        "SELECT seq, before, after FROM changes \
+         WHERE seq BETWEEN {first} AND {last} AND topic = {topic} AND ({before} OR {after})"
+    );
     let rows = db::query_all(conn, sql, bind.into_values()).await?;
     let mut emptied = 0;
     for row in rows {
