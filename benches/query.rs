@@ -3,8 +3,9 @@
 //! 10 million rows. `make bench-query` brings the PostgreSQL (with fsync) and PostGraphile, and builds the
 //! server as it is shipped.
 //!
-//! The three are measured in turns, so that what the machine does meanwhile falls on all. `BENCH_ROWS` stops
-//! at fewer rows: 10 million need some 6 GB of disk and some minutes.
+//! What is compared is measured in turns, so that what the machine does meanwhile falls on all: the sides of the
+//! page, and a large table with one of 100 thousand rows, which has a server of its own. `BENCH_ROWS` stops at
+//! fewer rows: 10 million need some 6 GB of disk and some minutes.
 //!
 //! At any size a filter selects the same share of the rows (a status 12 %, a property or a week some 0.5 %, a
 //! night 0.7 %), but a guest has three. The times of writing are spread over a year and have nothing to do with
@@ -17,6 +18,7 @@
 mod support;
 
 use std::{
+    fmt,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
@@ -71,34 +73,54 @@ fn main() {
         return;
     }
     let most = std::env::var("BENCH_ROWS").map_or(u64::MAX, |rows| rows.parse().expect("BENCH_ROWS"));
-    let database = new_database("bench_query").expect("run `make bench-query`");
-    let folder = tempfile::tempdir().unwrap();
-    let (_server, address) = start_server(&database, "http://127.0.0.1:9", folder.path(), &[]);
-    let (mut rows, mut smallest) = (0, Vec::new());
-    for size in SIZES.into_iter().filter(|size| *size <= most) {
-        fill(&database, rows + 1, size);
+    let (small, large) = (Side::start("bench_query_small"), Side::start("bench_query"));
+    small.fill(1, SIZES[0]);
+    side_by_side(&small.database, small.address);
+    println!("{} rows", SIZES[0]);
+    for (what, taken) in times(&[&small], SIZES[0]) {
+        println!("  {what:<32} {}", taken[0]);
+    }
+    let mut rows = 0;
+    for size in SIZES.into_iter().skip(1).filter(|size| *size <= most) {
+        large.fill(rows + 1, size);
         rows = size;
-        if size == SIZES[0] {
-            side_by_side(&database, address);
-        }
-        let taken = times(address, size);
-        for (n, (what, p50, p95)) in taken.iter().enumerate() {
-            let first = smallest.get(n).map_or(*p50, |(_, p50, _)| *p50);
-            println!("  {what:<32} p50 {p50:>6.2} ms, p95 {p95:>6.2} ms, {:>5.2} x", p50 / first);
-            if size > SIZES[0] && !what.starts_with("search") {
+        println!("{size} rows, in turns with {}", SIZES[0]);
+        for (what, taken) in times(&[&small, &large], size) {
+            let ratio = taken[1].p50 / taken[0].p50;
+            println!("  {what:<32} {}, {ratio:>5.2} x", taken[1]);
+            if !what.starts_with("search") {
                 Row {
                     promise: &format!("a page at {size} reservations: {what}"),
-                    figure: format!("{p50:.2} ms"),
-                    baseline: format!("at {}: {first:.2} ms", SIZES[0]),
-                    ratio: p50 / first,
+                    figure: format!("{:.2} ms", taken[1].p50),
+                    baseline: format!("at {}: {:.2} ms", SIZES[0], taken[0].p50),
+                    ratio,
                     bar: Bar::AtMost(1.3),
                 }
                 .print();
             }
         }
-        if smallest.is_empty() {
-            smallest = taken;
-        }
+    }
+}
+
+/// A database of some size, and a server on it.
+struct Side {
+    database: String,
+    address: SocketAddr,
+    _server: Ends,
+    _folder: tempfile::TempDir,
+}
+
+impl Side {
+    fn start(name: &str) -> Self {
+        let database = new_database(name).expect("run `make bench-query`");
+        let folder = tempfile::tempdir().unwrap();
+        let (server, address) = start_server(&database, "http://127.0.0.1:9", folder.path(), &[]);
+        Self { database, address, _server: server, _folder: folder }
+    }
+
+    /// Adds rows.
+    fn fill(&self, first: u64, last: u64) {
+        fill(&self.database, first, last);
     }
 }
 
@@ -163,10 +185,44 @@ const PAGE: &str = "query($filter: ReservationFilter, $after: String, $first: In
 reservations(first: $first, after: $after, filter: $filter, orderBy: $order) { nodes { reservationId status checkIn checkOut \
 guest { lastName } } pageInfo { endCursor hasNextPage } } }";
 
-/// The median time of a first page, a deep page and searches, and the 95th percentile; one connection.
-fn times(address: SocketAddr, rows: u64) -> Vec<(String, f64, f64)> {
-    let mut stream = connect(address);
+/// How long an answer takes, in milliseconds.
+struct Taken {
+    p50: f64,
+    p95: f64,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "p50 {:>6.2} ms, p95 {:>6.2} ms", self.p50, self.p95)
+    }
+}
+
+/// What a first page, a deep page and searches take on each side, asked in turns; one connection a side.
+fn times(sides: &[&Side], rows: u64) -> Vec<(String, Vec<Taken>)> {
     let mut buffer = Vec::new();
+    let mut streams: Vec<_> = sides.iter().map(|side| connect(side.address)).collect();
+    let requests = streams.iter_mut().map(|stream| pages_and_searches(stream, rows)).collect::<Vec<_>>();
+    let of_one = |n: usize| {
+        let mut taken = vec![Vec::with_capacity(REQUESTS); streams.len()];
+        for _ in 0..REQUESTS {
+            for ((stream, requests), taken) in streams.iter_mut().zip(&requests).zip(&mut taken) {
+                let start = Instant::now();
+                let answer = exchange(stream, &requests[n].1, &mut buffer);
+                assert!(answer["errors"].is_null(), "{answer}");
+                taken.push(start.elapsed().as_secs_f64() * 1_000.0);
+            }
+        }
+        let summary = |mut taken: Vec<f64>| {
+            taken.sort_by(f64::total_cmp);
+            Taken { p50: taken[REQUESTS / 2], p95: taken[REQUESTS * 95 / 100] }
+        };
+        (requests[0][n].0.clone(), taken.into_iter().map(summary).collect())
+    };
+    (0..requests[0].len()).map(of_one).collect()
+}
+
+/// What is measured, as requests.
+fn pages_and_searches(stream: &mut TcpStream, rows: u64) -> Vec<(String, Vec<u8>)> {
     let page = |filter: &Value, order: &Value, after: &Value, first: u32| {
         let variables = json!({ "filter": filter, "order": order, "after": after, "first": first });
         request(&json!({ "query": PAGE, "variables": variables }))
@@ -189,7 +245,7 @@ fn times(address: SocketAddr, rows: u64) -> Vec<(String, f64, f64)> {
         }
     }
     let middle = page(&json!({ "checkIn": { "from": "2027-01-01" } }), &by_check_in, &from_start, 1);
-    let middle = exchange(&mut stream, &middle, &mut buffer);
+    let middle = exchange(stream, &middle, &mut Vec::new());
     let deep = &middle["data"]["reservations"]["pageInfo"]["endCursor"];
     measured.push(("deep page, by check-in".to_owned(), page(&all, &by_check_in, deep, 50)));
     if rows <= SIZES[1] {
@@ -198,19 +254,7 @@ fn times(address: SocketAddr, rows: u64) -> Vec<(String, f64, f64)> {
             measured.push((format!("search {text}"), page(&filter, &by_check_in, &from_start, 50)));
         }
     }
-    let time = |(what, request): (String, Vec<u8>)| {
-        let mut taken: Vec<_> = (0..REQUESTS)
-            .map(|_| {
-                let start = Instant::now();
-                let answer = exchange(&mut stream, &request, &mut buffer);
-                assert!(answer["errors"].is_null(), "{answer}");
-                start.elapsed().as_secs_f64() * 1_000.0
-            })
-            .collect();
-        taken.sort_by(f64::total_cmp);
-        (what, taken[REQUESTS / 2], taken[REQUESTS * 95 / 100])
-    };
-    measured.into_iter().map(time).collect()
+    measured
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
