@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// What lists ask of each of their objects.
-const QUERIES: [&str; 4] = [
+const QUERIES: [&str; 5] = [
     "query($first: Int) { reservations(first: $first) { nodes { guest { email } \
      history(first: 3) { kind reservation { guest { email } history(first: 2) { kind } } } \
      more: history(first: 5) { kind } } pageInfo { hasNextPage hasPreviousPage } totalCount } }",
@@ -22,6 +22,7 @@ const QUERIES: [&str; 4] = [
     "query($first: Int) { broadcasts(last: $first) { nodes { messages(last: 2, before: \"BEFORE\") { \
      nodes { guest { lastName } } pageInfo { hasNextPage hasPreviousPage } } } } }",
     "query($first: Int) { rejectedWebhooks(first: $first) { nodes { id reason } totalCount } }",
+    "query($first: Int) { auditLog(first: $first) { nodes { id actor action subjectId } totalCount } }",
 ];
 
 /// The statements of one run. Others run in the background now and then, so the fewest of some runs are its
