@@ -1,5 +1,6 @@
 //! The parts, built once: [`start`] spawns them, [`Running::stop`] drains them.
 
+mod client;
 mod database;
 mod front;
 mod intake;
@@ -36,7 +37,7 @@ use crate::{
     vitals::Vitals,
 };
 
-pub use self::database::open_database;
+pub use self::{client::http_client, database::open_database};
 
 /// What the app takes from outside besides its configuration.
 pub struct Outside {
@@ -66,18 +67,6 @@ pub struct Running {
     lease_cancel: CancellationToken,
     background: TaskTracker,
     background_cancel: CancellationToken,
-}
-
-/// An HTTP client as the app uses it: no redirects, which would turn a POST into a GET.
-pub fn http_client() -> anyhow::Result<reqwest::Client> {
-    // Fails when a provider is installed already, which then is the one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .build()
-        .context("the HTTP client can't be made")
 }
 
 /// Builds and spawns everything. When this returns the server answers on `listener`: all of it, since this

@@ -152,16 +152,17 @@ fn config_from_env() -> anyhow::Result<Config> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    traces::start(|name| std::env::var(name).ok(), app::http_client()?)?;
-    let served = serve_until_signal(config).await;
+    let http = app::http_client()?;
+    traces::start(|name| std::env::var(name).ok(), http.clone())?;
+    let served = serve_until_signal(config, http).await;
     traces::stop().await;
     served
 }
 
-async fn serve_until_signal(config: Config) -> anyhow::Result<()> {
+async fn serve_until_signal(config: Config, http: reqwest::Client) -> anyhow::Result<()> {
     let listener = listen(config.listen).await?;
     let mut signal = std::pin::pin!(wait_for_signal());
-    let Some(running) = app::start_unless(&config, listener, outside()?, &mut signal).await? else {
+    let Some(running) = app::start_unless(&config, listener, outside(http), &mut signal).await? else {
         return Ok(());
     };
     signal.await?;
@@ -174,9 +175,8 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("HOST, PORT: {address} can't be listened on"))
 }
 
-fn outside() -> anyhow::Result<Outside> {
-    let rng = Box::new(StdRng::from_rng(&mut rand::rng()));
-    Ok(Outside { clock: Clock::system(), rng, http: app::http_client()? })
+fn outside(http: reqwest::Client) -> Outside {
+    Outside { clock: Clock::system(), rng: Box::new(StdRng::from_rng(&mut rand::rng())), http }
 }
 
 /// Server and sandbox in one process, on a database that is thrown away.
@@ -190,7 +190,7 @@ async fn demo(mut config: Config) -> anyhow::Result<()> {
     config.guest_api_base_url = format!("http://{}", sandbox_listener.local_addr()?);
     config.public_webhook_url = Some(format!("http://{}/webhooks", reachable(listener.local_addr()?)));
 
-    let running = app::start(&config, listener, outside()?).await?;
+    let running = app::start(&config, listener, outside(app::http_client()?)).await?;
     let cancel = CancellationToken::new();
     let secret = config.webhook_secrets[0].expose_secret().to_owned();
     let other_side = tokio::spawn(play(

@@ -27,6 +27,7 @@ async fn a_bad_value_stops_the_start_and_names_its_variable() {
         ("BROADCAST_CONCURRENCY", "0"),
         ("RUST_LOG", "besty=loud=very"),
         ("LOG_FORMAT", "xml"),
+        ("SSL_CERT_FILE", "missing.pem"),
     ] {
         let (_folder, command) = besty(&["serve"], &[(variable, value), ("WEBHOOK_SECRET", "own")]);
         let (ok, _, said) = run(command).await;

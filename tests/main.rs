@@ -25,6 +25,7 @@ mod filter;
 mod forget;
 mod graphql;
 mod guests;
+mod https;
 mod kill;
 mod limits;
 mod openid;

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use super::{Config, Setting};
 
 /// A variable that is read elsewhere than in [`Config`].
-const ELSEWHERE: [(&str, &str, &str); 12] = [
+const ELSEWHERE: [(&str, &str, &str); 14] = [
+    ("SSL_CERT_FILE", "none", "a file of certificates (PEM)"),
+    ("SSL_CERT_DIR", "none", "folders, separated by colons"),
     ("RUST_LOG", "warn,besty=info", "a filter of tracing-subscriber"),
     ("LOG_FORMAT", "text", "`text` or `json`"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "none", "a URL"),
@@ -112,10 +114,15 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
             ("GUEST_API_BASE_URL", "The Guest API, `http://` or `https://`"),
             (
                 "PUBLIC_WEBHOOK_URL",
-                "Where the source reaches our `/webhooks`; when set, the server keeps it registered. The same for all processes of a database",
+                "Where the source reaches our `/webhooks`; when set, the server keeps it registered and checks every 15 seconds, until `webhookUnregister`, and again from `webhookRegister`. The same for all processes of a database",
             ),
             ("BROADCAST_CONCURRENCY", "The most requests to the Guest API in flight at once"),
             ("BROADCAST_MAX_ATTEMPTS", "Tries for each message; an answer of 429 is not a try"),
+            (
+                "SSL_CERT_FILE",
+                "The root certificates that `https` trusts, here and to OpenID providers and collectors of traces. By default those of the machine, and where it has none, Mozilla's as they are built in",
+            ),
+            ("SSL_CERT_DIR", "The same, one file a certificate"),
         ],
     ),
     (
@@ -140,7 +147,7 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "RETENTION_CHANGES_DAYS",
-                "How long the change log is kept, and so how long a client may be away and still miss nothing",
+                "How long the change log is kept, and so how long a client may be away and still miss nothing; see [life-cycle.md](life-cycle.md)",
             ),
             ("RETENTION_REJECTED_DAYS", "How long rejected webhooks are kept"),
             ("RETENTION_BROADCASTS_DAYS", "How long finished broadcasts are kept, with their messages"),
@@ -244,6 +251,24 @@ mod tests {
             "| `DB_PORT` | `5432` | 1 to 65535 |",
         ] {
             assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    /// What is another's (OpenTelemetry's, OpenSSL's) is left to the document.
+    #[test]
+    fn the_template_has_each_of_ours_with_its_default() {
+        let template = include_str!("../../.env.example");
+        for Setting { name, default, .. } in settings() {
+            if name.starts_with("OTEL_") || name.starts_with("SSL_") {
+                continue;
+            }
+            let line = template
+                .lines()
+                .find_map(|line| line.strip_prefix('#')?.strip_prefix(name)?.strip_prefix('='));
+            let line = line.unwrap_or_else(|| panic!("{name} is not in .env.example"));
+            if let Some(default) = default.filter(|default| default != "none") {
+                assert_eq!(line, default.replace("<PORT>", "3000"), "{name}");
+            }
         }
     }
 }
