@@ -47,7 +47,7 @@ pub struct Config {
     pub guest_api_base_url: String,
     /// The URL that the provider posts to (`PUBLIC_WEBHOOK_URL`); kept registered when given.
     pub public_webhook_url: Option<String>,
-    /// Live connections and what may go on in them (`MAX_SOCKETS`, `MAX_SUBSCRIPTIONS_PER_SOCKET`).
+    /// Connections and what may go on in them (`MAX_CONNECTIONS`, `MAX_SOCKETS`, `MAX_SUBSCRIPTIONS_PER_SOCKET`).
     pub live: Limits,
     /// Whose tokens are taken (`TOKENS_FILE`, `OIDC_*`).
     pub access: access::Settings,
@@ -117,11 +117,7 @@ impl Config {
                 .optional("PUBLIC_WEBHOOK_URL")
                 .map(|url| http_url("PUBLIC_WEBHOOK_URL", &url).map(|()| url))
                 .transpose()?,
-            live: Limits {
-                sockets: env.number("MAX_SOCKETS", 10_000, 1..=1_000_000)?,
-                subscriptions: env.number("MAX_SUBSCRIPTIONS_PER_SOCKET", 100, 1..=10_000)?,
-                times: Times::SERVER,
-            },
+            live: live(env)?,
             access: access_of(env)?,
             introspection: env.flag("GRAPHQL_INTROSPECTION", true)?,
             kept: Kept {
@@ -256,6 +252,17 @@ fn host(env: &Env<'_>) -> Result<IpAddr, ConfigError> {
             Err(_) => refuse("HOST", format!("'{other}' is not an IP address (or 'localhost')")),
         },
     }
+}
+
+fn live(env: &Env<'_>) -> Result<Limits, ConfigError> {
+    let sockets = env.number("MAX_SOCKETS", 10_000, 1..=1_000_000)?;
+    Ok(Limits {
+        sockets,
+        // Whoever raises the one is not to run into the other.
+        connections: env.number("MAX_CONNECTIONS", 2 * sockets, 1..=2_000_000)?,
+        subscriptions: env.number("MAX_SUBSCRIPTIONS_PER_SOCKET", 100, 1..=10_000)?,
+        times: Times::SERVER,
+    })
 }
 
 fn cors_origins(env: &Env<'_>) -> Result<Vec<String>, ConfigError> {
@@ -463,6 +470,7 @@ mod tests {
             ("GUEST_API_BASE_URL", "http://h/?a=b"),
             ("PUBLIC_WEBHOOK_URL", "ftp://h/x"),
             ("MAX_SOCKETS", "0"),
+            ("MAX_CONNECTIONS", "0"),
             ("MAX_SUBSCRIPTIONS_PER_SOCKET", "many"),
             ("OIDC_ROLE_CLAIM", ""),
             ("MAX_REQUESTS_PER_SECOND", "0"),

@@ -13,6 +13,7 @@ mod broadcast;
 mod clients;
 mod command_line;
 mod commit;
+mod connections;
 mod contract;
 mod control;
 mod convergence;

@@ -20,7 +20,7 @@ use crate::{
     feed::Hub,
     graphql::{self, document::Rules},
     guest_api::registration::Registration,
-    http::{self, Reception, Secrets, Sockets},
+    http::{self, Connections, Reception, Secrets, Sockets},
     reservations::rejected::{Keeper, Limits},
     telemetry::Metrics,
     vitals::Vitals,
@@ -75,6 +75,7 @@ impl Front {
             registration: Registration::new(db.clone(), outside.clock.clone(), url, stopping.clone()),
             access,
             secrets: Secrets::new(&config.webhook_secrets).context("a webhook secret can't sign")?,
+            connections: Connections::new(config.live.connections),
             sockets: Sockets::new(config.live),
             origins: config.cors_origins.clone(),
             metrics,
@@ -188,10 +189,10 @@ async fn serve(
         return Ok(());
     }
     let sockets = reception.sockets.clone();
-    let listener = http::Listener::new(listener, sockets.patience());
+    let listener = http::Listener::new(listener, sockets.patience(), reception.connections.clone());
     // A WebSocket is no longer the server's.
     let end = async {
-        http::serve(listener, http::router(reception), stopping.clone()).await;
+        http::serve(listener, http::router(reception), sockets.limits().times, stopping.clone()).await;
         sockets.gone().await;
     };
     tokio::select! {

@@ -29,7 +29,8 @@ const ELSEWHERE: [(&str, &str, &str); 14] = [
 ];
 
 /// Instead of what is read: it depends on another variable.
-const DEFAULTS: [(&str, &str); 3] = [
+const DEFAULTS: [(&str, &str); 4] = [
+    ("MAX_CONNECTIONS", "2 x MAX_SOCKETS"),
     ("SPOOL_PATH", "besty-spool-<PORT>.db"),
     ("DATABASE_URL", "sqlite://besty.db?mode=rwc"),
     ("DB_PASSWORD", "interview_password"),
@@ -46,6 +47,10 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
             ),
             ("PORT", "The port to listen on; 0: any that is free"),
             ("ALLOW_ANONYMOUS", "Serve everyone who can reach `HOST`, without a login"),
+            (
+                "MAX_CONNECTIONS",
+                "TCP connections at once. Beyond, 64 more are let in for one health check or webhook each; the rest is reset, and counted",
+            ),
             (
                 "SHUTDOWN_DELAY_SECONDS",
                 "How long a server that was told to stop goes on, no longer ready, so that a balancer sends requests elsewhere",

@@ -16,11 +16,6 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// The status it is told with.
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// What it says, and after how many seconds the client may come back.
     pub(super) fn into_parts(self) -> (StatusCode, String, Option<u16>) {
         (self.status, self.message, self.retry_after)

@@ -103,6 +103,8 @@ fn readings(state: &Reception, sample: &Sample) -> Readings {
         heads: (sample.log_head, behind.map_or(sample.log_head, |behind| behind.services.hub.head())),
         executions: counts.map_or(0, Counts::executions),
         watchers: counts.map_or(0, Counts::watchers),
+        connections: (state.connections.open(), state.connections.max()),
+        connections_refused: state.connections.refused(),
         sockets: state.sockets.open(),
         sockets_max: state.sockets.limits().sockets,
         door: behind.map(|behind: &HttpState| behind.door.reading()).unwrap_or_default(),

@@ -24,9 +24,11 @@ use crate::{
 
 mod answer;
 mod body;
+mod connections;
 mod graphql;
 mod guard;
 mod health;
+mod idle;
 mod line;
 mod metrics;
 mod origin;
@@ -40,6 +42,7 @@ mod sockets;
 mod stalled;
 mod webhooks;
 
+pub use connections::Connections;
 pub use reception::{Front, Reception};
 pub use secrets::Secrets;
 pub use serve::serve;

@@ -14,7 +14,7 @@ use axum::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{HttpState, Secrets, Sockets, answer::Refusal, graphql, metrics::Sampled};
+use super::{Connections, HttpState, Secrets, Sockets, answer::Refusal, graphql, metrics::Sampled};
 use crate::{
     access::Access,
     clock::Clock,
@@ -48,6 +48,8 @@ pub struct Front {
     pub access: Access,
     /// What webhooks must carry.
     pub secrets: Secrets,
+    /// Places for connections.
+    pub connections: Connections,
     /// Places for live connections.
     pub sockets: Sockets,
     /// Origins whose pages may call us.

@@ -24,13 +24,15 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// Live connections (`MAX_SOCKETS`).
     pub sockets: usize,
+    /// TCP connections, whatever is spoken on them (`MAX_CONNECTIONS`).
+    pub connections: usize,
     /// Operations at once on one WebSocket (`MAX_SUBSCRIPTIONS_PER_SOCKET`).
     pub subscriptions: usize,
     /// Not configured; tests wait less.
     pub times: Times,
 }
 
-/// How long live connections wait.
+/// How long connections wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     /// For `connection_init`, before the socket is closed with 4408.
@@ -39,6 +41,13 @@ pub struct Times {
     pub ping: Duration,
     /// For a connection to take something, before it is closed; a WebSocket with 1013.
     pub stalled: Duration,
+    /// For the head of a request, from its first byte or from the beginning of the connection, before that is
+    /// closed.
+    pub head: Duration,
+    /// Between two requests, before their connection is closed. Longer than balancers keep connections that they do
+    /// not use (Cloudflare 15 minutes, Google 10, the others less): it is they who close, and none of them sends
+    /// a webhook into a connection that was just closed here.
+    pub idle: Duration,
 }
 
 impl Times {
@@ -47,6 +56,8 @@ impl Times {
         init: Duration::from_secs(10),
         ping: Duration::from_secs(12),
         stalled: Duration::from_secs(30),
+        head: Duration::from_secs(10),
+        idle: Duration::from_mins(16),
     };
 }
 
@@ -101,7 +112,8 @@ impl Sockets {
     }
 
     /// What was configured.
-    pub(super) fn limits(&self) -> Limits {
+    #[must_use]
+    pub fn limits(&self) -> Limits {
         self.limits
     }
 

@@ -7,6 +7,7 @@ use std::{
     io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,25 +18,31 @@ use tokio::{
     time::Sleep,
 };
 
-use super::line::{Line, LineStream};
+use super::{
+    connections::{Connections, Place},
+    idle::Uses,
+    line::{Line, LineStream},
+};
 
 /// Bytes that wait in the kernel while the other side takes nothing. Without this bound it is megabytes
 /// for each connection, and a third of them must be taken before one is said to take anything.
 #[cfg(target_os = "linux")]
 const UNSENT_MAX: u32 = 16 * 1024;
 
-/// Accepts connections that are closed once the other side has taken nothing for so long.
+/// Accepts connections while there are places for them. They are closed once the other side has taken nothing
+/// for so long.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    tcp: TcpListener,
     patience: Duration,
+    connections: Connections,
 }
 
 impl Listener {
     /// `patience` is how long.
     #[must_use]
-    pub fn new(listener: TcpListener, patience: Duration) -> Self {
-        Self { listener, patience }
+    pub fn new(tcp: TcpListener, patience: Duration, connections: Connections) -> Self {
+        Self { tcp, patience, connections }
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -48,17 +55,24 @@ impl axum::serve::Listener for Listener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
+        let (stream, address, place) = loop {
+            let (stream, address) = axum::serve::Listener::accept(&mut self.tcp).await;
+            match self.connections.take() {
+                Some(place) => break (stream, address, place),
+                // Reset, which is known at once over there and leaves nothing behind here.
+                None => drop(socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))),
+            }
+        };
         // Where an option is not to be had, it goes without.
         // Answers and events are small and must not wait for more.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_MAX);
-        (Connection::new(LineStream::new(stream), self.patience), address)
+        (Connection::new(LineStream::new(stream), self.patience, place), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.tcp.local_addr()
     }
 }
 
@@ -69,16 +83,29 @@ pub struct Connection<S> {
     patience: Duration,
     /// There is something that was not taken yet.
     waiting: Option<Pin<Box<Sleep>>>,
+    uses: Arc<Uses>,
+    place: Place,
 }
 
 impl<S> Connection<S> {
-    fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+    fn new(stream: S, patience: Duration, place: Place) -> Self {
+        Self { stream, patience, waiting: None, uses: Arc::default(), place }
+    }
+
+    /// What happens on it.
+    pub(super) fn uses(&self) -> &Arc<Uses> {
+        &self.uses
+    }
+
+    /// The place it has.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Passes on what came of a write.
     fn wrote<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
+            self.uses.wrote();
             self.waiting = None;
             return result;
         }
@@ -100,7 +127,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.uses.came();
+        }
+        result
     }
 }
 
@@ -144,10 +176,14 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
     const ALMOST: Duration = Duration::from_secs(29);
 
+    fn place() -> Place {
+        Connections::new(1).take().unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn one_that_takes_nothing_is_closed() {
         let (server, _client) = tokio::io::duplex(16);
-        let (mut server, start) = (Connection::new(server, PATIENCE), Instant::now());
+        let (mut server, start) = (Connection::new(server, PATIENCE, place()), Instant::now());
         server.write_all(&[0; 16]).await.unwrap();
         assert_eq!(server.write(&[0]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed(), PATIENCE);
@@ -156,7 +192,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_takes_little_is_not() {
         let (server, mut client) = tokio::io::duplex(16);
-        let (mut server, start) = (Connection::new(server, PATIENCE), Instant::now());
+        let (mut server, start) = (Connection::new(server, PATIENCE, place()), Instant::now());
         let reading = async {
             for _ in 0..100 {
                 tokio::time::sleep(ALMOST).await;

@@ -14,7 +14,11 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{Reception, answer::Refusal, body};
+use super::{
+    Reception,
+    answer::Refusal,
+    body::{self, BodyError},
+};
 use crate::reservations::{
     batch::Applied,
     event::{self, Parsed},
@@ -24,6 +28,9 @@ use crate::reservations::{
 /// How long a sender waits for a body to be kept that it will be told is wrong anyhow.
 const KEEPING: Duration = Duration::from_secs(2);
 
+/// What a webhook is counted as that is not answered 200, and its answer.
+type Refused = (&'static str, Refusal);
+
 /// Takes one event, and counts it by what it was answered: the provider counts too, and drops us for it.
 pub(super) async fn receive(
     State(state): State<Reception>,
@@ -32,32 +39,25 @@ pub(super) async fn receive(
 ) -> Result<Json<Value>, Refusal> {
     let came_at = state.registration.now();
     let taken = take(&state, &headers, body).await;
-    let result = match &taken {
-        Ok(result) => result,
-        Err(refusal) => match refusal.status() {
-            StatusCode::UNAUTHORIZED => "unauthorized",
-            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
-            _ => "rejected",
-        },
-    };
+    let (Ok(result) | Err((result, _))) = &taken;
     state.metrics.webhook(result);
-    // An answer of 401 counts neither way. It goes to whoever has no secret of ours, so a stranger could
-    // raise a false alarm with it; and it is no sign that the provider is served.
-    if result != "unauthorized" {
+    // These count neither way. They go to whoever has no secret of ours, or is not known to have one, so a
+    // stranger could raise a false alarm with them; and they are no sign that the provider is served.
+    if !matches!(*result, "unauthorized" | "unread") {
         state.registration.deliveries().answered(taken.is_ok(), came_at);
     }
-    taken.map(|result| Json(json!({ "ok": true, "result": result })))
+    taken.map(|result| Json(json!({ "ok": true, "result": result }))).map_err(|(_, refusal)| refusal)
 }
 
-async fn take(state: &Reception, headers: &HeaderMap, body: Body) -> Result<&'static str, Refusal> {
+async fn take(state: &Reception, headers: &HeaderMap, body: Body) -> Result<&'static str, Refused> {
     // Read before anything is refused, so that the sender gets its answer.
     let body = body::read(body).await;
     let now = state.clock.now();
     if !state.secrets.admit(headers, body.as_deref().ok(), now) {
         let message = "X-Webhook-Secret, or webhook-signature: missing or wrong";
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
+        return Err(("unauthorized", Refusal::new(StatusCode::UNAUTHORIZED, message)));
     }
-    let body = body?;
+    let body = body.map_err(|error| (unread(state, headers, error, now), error.into()))?;
     match event::parse(&body) {
         Err(error) => Err(Box::pin(reject(state, &body, error.to_string(), now)).await),
         Ok(Parsed::Ignored) => Ok("ignored"),
@@ -69,19 +69,31 @@ async fn take(state: &Reception, headers: &HeaderMap, body: Body) -> Result<&'st
             Err(error @ IngestError::Refused) => {
                 Err(Box::pin(reject(state, &body, error.to_string(), now)).await)
             }
-            Err(error @ IngestError::Unavailable) => Err(Refusal::unavailable(error.to_string(), 1)),
+            Err(error @ IngestError::Unavailable) => {
+                Err(("unavailable", Refusal::unavailable(error.to_string(), 1)))
+            }
         },
+    }
+}
+
+/// What a webhook is counted as whose body was not read. It is the sender's own doing that it did not come; and
+/// of one that is too long, a signature proves nothing.
+fn unread(state: &Reception, headers: &HeaderMap, error: BodyError, now: DateTime<Utc>) -> &'static str {
+    match error {
+        // Nobody signs an empty body, so this is whether the secret itself is shown.
+        BodyError::TooLong if state.secrets.admit(headers, Some(&[]), now) => "rejected",
+        BodyError::TooLong | BodyError::TooSlow | BodyError::Broken => "unread",
     }
 }
 
 /// Keeps a body that is wrong, and answers why it is. The answer is the same when it can't be kept.
 /// The future is large, and boxed by its callers: that of a good request is moved often.
-async fn reject(state: &Reception, body: &[u8], reason: String, now: DateTime<Utc>) -> Refusal {
+async fn reject(state: &Reception, body: &[u8], reason: String, now: DateTime<Utc>) -> Refused {
     match tokio::time::timeout(KEEPING, state.rejected.keep(body, &reason, now)).await {
         // The reason may repeat what is in the body, which is of people.
         Ok(Ok(id)) => tracing::warn!(%id, "a webhook was rejected; rejectedWebhooks says why"),
         Ok(Err(error)) => tracing::error!(%error, "a rejected webhook was not kept"),
         Err(_) => tracing::error!("a rejected webhook was not kept: the database is slow"),
     }
-    Refusal::bad_request(reason)
+    ("rejected", Refusal::bad_request(reason))
 }

@@ -25,8 +25,17 @@ pub use self::{
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What a webhook can come to.
-const RESULTS: [&str; 8] =
-    ["applied", "stale", "duplicate", "ignored", "queued", "rejected", "unauthorized", "unavailable"];
+const RESULTS: [&str; 9] = [
+    "applied",
+    "stale",
+    "duplicate",
+    "ignored",
+    "queued",
+    "rejected",
+    "unauthorized",
+    "unavailable",
+    "unread",
+];
 
 const EVENTS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];

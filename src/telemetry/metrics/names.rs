@@ -50,6 +50,9 @@ names! {
     Gauge WATCHERS "besty_feed_watchers" "GraphQL operations that are watched";
     Gauge SOCKETS "besty_sockets" "Live connections: WebSockets and event streams, by what they speak";
     Gauge SOCKETS_MAX "besty_sockets_max" "Live connections there may be (MAX_SOCKETS)";
+    Gauge CONNECTIONS "besty_connections" "Open TCP connections to this process";
+    Gauge CONNECTIONS_MAX "besty_connections_max" "TCP connections there may be (MAX_CONNECTIONS)";
+    Counter CONNECTIONS_REFUSED "besty_connections_refused_total" "Connections beyond MAX_CONNECTIONS that were reset, and requests on them that were answered 503";
 
     Gauge LEASE "besty_sender_lease_held" "1 in the process that calls the Guest API";
     Gauge RATE "besty_guest_api_rate" "Requests a second that may leave at present";

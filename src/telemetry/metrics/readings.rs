@@ -40,6 +40,10 @@ pub struct Readings {
     pub executions: usize,
     /// GraphQL operations that are watched.
     pub watchers: usize,
+    /// TCP connections, and how many there may be.
+    pub connections: (usize, usize),
+    /// How many there were too many.
+    pub connections_refused: u64,
     /// WebSockets and event streams, by transport.
     pub sockets: Vec<(&'static str, usize)>,
     /// How many there may be.
@@ -150,6 +154,9 @@ impl Readings {
             gauge!(names::SOCKETS, "transport" => *transport).set(number(*open));
         }
         gauge!(names::SOCKETS_MAX).set(number(self.sockets_max));
+        gauge!(names::CONNECTIONS).set(number(self.connections.0));
+        gauge!(names::CONNECTIONS_MAX).set(number(self.connections.1));
+        counter!(names::CONNECTIONS_REFUSED).absolute(self.connections_refused);
     }
 
     fn set_outgoing(&self) {
