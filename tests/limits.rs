@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
-use besty::access::{Role, tokens};
+use besty::{
+    access::{Role, tokens},
+    clock::Clock,
+};
 use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::support::{
     TestApp, TestDb,
-    app::{Provider, answer},
+    app::{Provider, SECRET, answer},
     events::named,
     socket::Socket,
 };
@@ -114,6 +117,37 @@ async fn bad_tokens_are_counted_and_a_good_one_is_never_shut_out() {
     assert_limited(list("besty_guessed"), 3).await;
     assert_eq!(answer(app.http().get(app.url("/api/reservations"))).await.0, 401, "no token is no guess");
     assert_eq!(answer(list(&one)).await.0, 200);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_secrets_are_counted_and_a_right_one_is_never_shut_out() {
+    let (app, _provider, [one, _], _db) = start("1000", "60").await;
+    let post = |name: &'static str, value: &str| {
+        let request = app.http().post(app.url("/webhooks")).header(name, value.to_owned());
+        request.body(named(1).to_string())
+    };
+    for n in 0..20 {
+        let (status, body) = answer(post("x-webhook-secret", &format!("guess {n}"))).await;
+        assert!(status == 401 && body["error"].is_string(), "{status} {body}");
+    }
+    let body = assert_limited(post("x-webhook-secret", "guess"), 3).await;
+    assert!(body["error"].as_str().is_some_and(|text| text.starts_with("too many requests")), "{body}");
+    assert_limited(post("webhook-signature", "v1,x"), 3).await;
+    for n in 1..=50 {
+        assert_eq!(app.webhook(&named(n)).await.0, 200);
+    }
+    let (id, at) = ("wh_1", Clock::system().now().timestamp());
+    let body = named(51).to_string();
+    let key = standardwebhooks::Webhook::from_bytes(SECRET.as_bytes().to_vec()).unwrap();
+    let signed = post("webhook-id", id)
+        .header("webhook-timestamp", at)
+        .header("webhook-signature", key.sign(id, at, body.as_bytes()).unwrap());
+    assert_eq!(answer(signed.body(body)).await.0, 200, "a signature, too");
+    assert_eq!(app.metric("besty_webhook_failures_in_a_row").await, 0);
+    let list = |token: &str| app.http().get(app.url("/api/reservations")).bearer_auth(token);
+    assert_eq!(answer(list(&one)).await.0, 200);
+    assert_eq!(answer(list("besty_guessed")).await.0, 401, "tokens are counted by themselves");
     app.stop().await;
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A client is a token, or an address where nobody has one (of IPv6 the network, since each has addresses
 //! without end). Where no access is configured, whoever sits at this machine is left alone: there the limit
-//! is the machine. Failed logins are counted by address, and only they are refused for it: a token that is
-//! good is never shut out by a neighbour's bad one.
+//! is the machine. Failed logins are counted by address, and so are webhooks with a wrong secret; only they are
+//! refused for it: what is good is never shut out by a neighbour's bad guess.
 //!
 //! Waiting is by governor's own clock, which nobody sets.
 
@@ -28,12 +28,12 @@ pub struct Settings {
     pub requests: u32,
     /// Mutations a minute for each client (`MAX_MUTATIONS_PER_MINUTE`).
     pub mutations: u32,
-    /// Bad tokens a minute from each address. Not configured; tests bring more.
+    /// Bad tokens a minute from each address, and as many wrong webhook secrets. Not configured; tests bring more.
     pub failures: u32,
 }
 
 impl Settings {
-    /// Bad tokens that the server lets pass.
+    /// Those that the server lets pass.
     pub const FAILURES: u32 = 20;
 }
 
@@ -76,12 +76,21 @@ pub enum Spend {
     Mutation,
 }
 
+/// What was guessed at, and wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guess {
+    /// A token.
+    Token,
+    /// The secret of a webhook.
+    Secret,
+}
+
 /// The buckets.
 #[derive(Debug)]
 pub struct Limits {
     requests: DefaultKeyedRateLimiter<Client>,
     mutations: DefaultKeyedRateLimiter<Client>,
-    failures: DefaultKeyedRateLimiter<IpAddr>,
+    failures: [DefaultKeyedRateLimiter<IpAddr>; 2],
 }
 
 impl Limits {
@@ -89,11 +98,12 @@ impl Limits {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let burst = at_least_one(settings.requests.saturating_mul(BURST_SECONDS));
+        let failures = Quota::per_minute(at_least_one(settings.failures));
         let requests = Quota::per_second(at_least_one(settings.requests)).allow_burst(burst);
         Self {
             requests: RateLimiter::keyed(requests),
             mutations: RateLimiter::keyed(Quota::per_minute(at_least_one(settings.mutations))),
-            failures: RateLimiter::keyed(Quota::per_minute(at_least_one(settings.failures))),
+            failures: [(); 2].map(|()| RateLimiter::keyed(failures)),
         }
     }
 
@@ -107,10 +117,10 @@ impl Limits {
         bucket.check_key(client).map_err(|until| seconds(until.wait_time_from(DefaultClock::default().now())))
     }
 
-    /// Notes a failed login; or how many seconds until there may be another.
-    pub fn fail(&self, peer: Option<IpAddr>) -> Result<(), u16> {
+    /// Notes a wrong guess; or how many seconds until there may be another.
+    pub fn fail(&self, guess: Guess, peer: Option<IpAddr>) -> Result<(), u16> {
         let Some(peer) = peer.map(|peer| network(peer.to_canonical())) else { return Ok(()) };
-        self.failures
+        self.failures[guess as usize]
             .check_key(&peer)
             .map_err(|until| seconds(until.wait_time_from(DefaultClock::default().now())))
     }
@@ -119,7 +129,7 @@ impl Limits {
     pub fn tidy(&self) {
         self.requests.retain_recent();
         self.mutations.retain_recent();
-        self.failures.retain_recent();
+        self.failures.iter().for_each(RateLimiter::retain_recent);
     }
 }
 
@@ -172,14 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn failed_logins_are_counted_by_address_on_this_machine_too() {
+    fn wrong_guesses_are_counted_by_address_on_this_machine_too() {
         let limits = limits(1, 1);
         for address in ["127.0.0.1", "192.0.2.1"] {
             let peer = Some(address.parse().unwrap());
-            assert_eq!(taken(100, || limits.fail(peer)), 20);
-            assert!((1..=3).contains(&limits.fail(peer).unwrap_err()));
+            for guess in [Guess::Token, Guess::Secret] {
+                assert_eq!(taken(100, || limits.fail(guess, peer)), 20);
+                assert!((1..=3).contains(&limits.fail(guess, peer).unwrap_err()));
+            }
         }
         limits.tidy();
-        assert_eq!(limits.failures.len(), 2, "they are not forgotten yet");
+        assert_eq!(limits.failures.each_ref().map(RateLimiter::len), [2, 2], "they are not forgotten yet");
     }
 }

@@ -19,7 +19,7 @@ pub mod table;
 pub mod tokens;
 
 pub use limits::Spend;
-use limits::{Client, Limits};
+use limits::{Client, Guess, Limits};
 use provider::Provider;
 pub use table::Role;
 use tokens::{Tokens, TokensError};
@@ -72,7 +72,7 @@ pub enum Denied {
     /// The token is good, and has none of our roles.
     #[error("the token has none of the roles viewer, sender and admin")]
     NoRole,
-    /// Too much at once, or too many tokens that were not good.
+    /// Too much at once, or too many guesses that were wrong.
     #[error("too many requests: come back in {seconds} s")]
     Limited {
         /// When there may be another.
@@ -131,9 +131,18 @@ impl Access {
         }
         let result = self.find(token.ok_or(Denied::Missing)?).await;
         if let Err(Denied::Invalid(_)) = result {
-            self.0.limits.fail(peer).map_err(|seconds| Denied::Limited { seconds })?;
+            self.failed(Guess::Token, peer)?;
         }
         result
+    }
+
+    /// Notes a webhook without a right secret; whether there may be another.
+    pub fn wrong_secret(&self, peer: Option<IpAddr>) -> Result<(), Denied> {
+        self.failed(Guess::Secret, peer)
+    }
+
+    fn failed(&self, guess: Guess, peer: Option<IpAddr>) -> Result<(), Denied> {
+        self.0.limits.fail(guess, peer).map_err(|seconds| Denied::Limited { seconds })
     }
 
     /// Whether the caller may ask for one thing more now.

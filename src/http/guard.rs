@@ -92,13 +92,7 @@ pub(super) fn parse_bearer(text: &str) -> Option<&str> {
 
 /// Says no in the words of the route's clients.
 fn refuse(headers: &HeaderMap, need: Need, denied: Denied) -> Response {
-    let said = denied.to_string();
-    let refusal = match denied {
-        Denied::Missing | Denied::Invalid(_) => Refusal::new(StatusCode::UNAUTHORIZED, said),
-        Denied::Forbidden { .. } | Denied::NoRole => Refusal::new(StatusCode::FORBIDDEN, said),
-        Denied::Limited { seconds } => Refusal::limited(said, seconds),
-        Denied::Unavailable => Refusal::unavailable(said, RETRY_AFTER),
-    };
+    let refusal = refusal(denied);
     let mut response = match need {
         Need::Token => graphql::refuse(headers, refusal),
         Need::Nothing | Need::Secret | Need::Role(_) => refusal.into_response(),
@@ -107,6 +101,17 @@ fn refuse(headers: &HeaderMap, need: Need, denied: Denied) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
+}
+
+/// The same, of REST.
+pub(super) fn refusal(denied: Denied) -> Refusal {
+    let said = denied.to_string();
+    match denied {
+        Denied::Missing | Denied::Invalid(_) => Refusal::new(StatusCode::UNAUTHORIZED, said),
+        Denied::Forbidden { .. } | Denied::NoRole => Refusal::new(StatusCode::FORBIDDEN, said),
+        Denied::Limited { seconds } => Refusal::limited(said, seconds),
+        Denied::Unavailable => Refusal::unavailable(said, RETRY_AFTER),
+    }
 }
 
 fn not_allowed(methods: &[Method]) -> Response {

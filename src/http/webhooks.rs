@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    body::Body,
-    extract::State,
-    http::{HeaderMap, StatusCode},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, request::Parts},
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -18,6 +17,7 @@ use super::{
     Reception,
     answer::Refusal,
     body::{self, BodyError},
+    guard,
 };
 use crate::reservations::{
     batch::Applied,
@@ -34,11 +34,10 @@ type Refused = (&'static str, Refusal);
 /// Takes one event, and counts it by what it was answered: the provider counts too, and drops us for it.
 pub(super) async fn receive(
     State(state): State<Reception>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Json<Value>, Refusal> {
     let came_at = state.registration.now();
-    let taken = take(&state, &headers, body).await;
+    let taken = take(&state, request).await;
     let (Ok(result) | Err((result, _))) = &taken;
     state.metrics.webhook(result);
     // These count neither way. They go to whoever has no secret of ours, or is not known to have one, so a
@@ -49,13 +48,14 @@ pub(super) async fn receive(
     taken.map(|result| Json(json!({ "ok": true, "result": result }))).map_err(|(_, refusal)| refusal)
 }
 
-async fn take(state: &Reception, headers: &HeaderMap, body: Body) -> Result<&'static str, Refused> {
+async fn take(state: &Reception, request: Request) -> Result<&'static str, Refused> {
+    let (parts, body) = request.into_parts();
+    let headers = &parts.headers;
     // Read before anything is refused, so that the sender gets its answer.
     let body = body::read(body).await;
     let now = state.clock.now();
     if !state.secrets.admit(headers, body.as_deref().ok(), now) {
-        let message = "X-Webhook-Secret, or webhook-signature: missing or wrong";
-        return Err(("unauthorized", Refusal::new(StatusCode::UNAUTHORIZED, message)));
+        return Err(("unauthorized", unauthorized(state, &parts)));
     }
     let body = body.map_err(|error| (unread(state, headers, error, now), error.into()))?;
     match event::parse(&body) {
@@ -74,6 +74,16 @@ async fn take(state: &Reception, headers: &HeaderMap, body: Body) -> Result<&'st
             }
         },
     }
+}
+
+/// Guesses are limited once it is known that they are wrong, so that nothing an address did before is in the way
+/// of a secret that is right.
+fn unauthorized(state: &Reception, parts: &Parts) -> Refusal {
+    if let Err(denied) = state.access.wrong_secret(guard::peer(&parts.extensions)) {
+        return guard::refusal(denied);
+    }
+    let message = "X-Webhook-Secret, or webhook-signature: missing or wrong";
+    Refusal::new(StatusCode::UNAUTHORIZED, message)
 }
 
 /// What a webhook is counted as whose body was not read. It is the sender's own doing that it did not come; and
