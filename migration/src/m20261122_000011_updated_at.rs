@@ -7,7 +7,9 @@
 //! within its page any more without touching the others (HOT, see `m20261122_000010_pages`): each would write
 //! into every index of the table, of which the trigrams are the dearest. Of batches of 64 updates by their
 //! numbers, 190 a second were written without it and 55 with it (169 and 102 where there are no trigrams;
-//! PostgreSQL 15 on a machine that was busy), and webhooks must be answered while they come.
+//! PostgreSQL 15 on a machine that was busy), and webhooks must be answered while they come. Nor does a table of
+//! its own for the times help, kept by a trigger on each statement: an event in a batch of 20 took 43 us in the
+//! database with it, 24 without, and 63 with the index.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
