@@ -134,8 +134,14 @@ impl Keyset {
     /// `ORDER BY`, in the direction of reading.
     #[must_use]
     pub fn order_sql(&self, backward: bool) -> String {
-        let direction = if self.descending == backward { "ASC" } else { "DESC" };
+        let direction = if self.is_ascending(backward) { "ASC" } else { "DESC" };
         format!("ORDER BY {} {direction}, {} {direction}", self.value, self.id)
+    }
+
+    /// Whether reading this way meets the least value first.
+    #[must_use]
+    pub fn is_ascending(&self, backward: bool) -> bool {
+        self.descending == backward
     }
 
     /// A statement for one row more than the page has, which tells whether there are more. The limit stands in
@@ -162,7 +168,7 @@ impl Keyset {
     }
 
     fn beyond(&self, key: &Key, backward: bool, bind: &mut Bind) -> String {
-        let compare = if self.descending == backward { ">" } else { "<" };
+        let compare = if self.is_ascending(backward) { ">" } else { "<" };
         // `Key::parse` let only keys through that can be bound.
         let value = (self.bind_value)(&key.value, bind).unwrap_or_else(|| "NULL".to_owned());
         let id = (self.bind_id)(&key.id, bind).unwrap_or_else(|| "NULL".to_owned());

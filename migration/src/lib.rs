@@ -20,6 +20,7 @@ mod m20261122_000010_pages;
 mod m20261122_000011_updated_at;
 mod m20261122_000012_spans;
 mod m20261122_000013_audit;
+mod m20261122_000014_stays;
 mod sql;
 
 /// The list of migrations, oldest first.
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000011_updated_at::Migration),
             Box::new(m20261122_000012_spans::Migration),
             Box::new(m20261122_000013_audit::Migration),
+            Box::new(m20261122_000014_stays::Migration),
         ]
     }
 }

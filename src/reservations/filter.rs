@@ -107,19 +107,22 @@ impl ReservationFilter {
     /// The same in pieces, each of which an index of PostgreSQL holds in the order of check-in, where the
     /// set has such pieces and no narrower index: a property each, if there are several, or the stays of so
     /// many nights. Sorted by check-in, a page is then read without the rest of the set.
+    ///
+    /// Of stays that include a night, the long ones began first: a page of early ones may be full of them, and a
+    /// page of late ones of the short ones.
     #[must_use]
     pub fn pieces(&self, bind: &mut Bind) -> Option<Pieces> {
         let is_narrow = self.guest_ids.is_some() || self.reservation_ids.is_some() || self.search.is_some();
         if bind.is_sqlite() || is_narrow {
             return None;
         }
-        let (source, own) = if let Some(properties) = &self.property_ids {
+        let (source, late, own) = if let Some(properties) = &self.property_ids {
             let distinct: BTreeSet<_> = properties.iter().map(String::as_str).collect();
             if distinct.len() < 2 {
                 return None;
             }
             let place = bind.push_array(distinct);
-            (format!("unnest({place}::text[]) AS piece(of)"), "property_id = piece.of".to_owned())
+            (format!("unnest({place}::text[]) AS piece(of)"), None, "property_id = piece.of".to_owned())
         } else {
             let place = bind.push(self.staying_on?);
             // A stay of a piece has so many nights at most, so it began after so many before.
@@ -127,14 +130,14 @@ impl ReservationFilter {
                 "{SPAN} = piece.of AND check_in <= {place} \
                  AND check_in > COALESCE({place} - piece.most, '-infinity') AND check_out > {place}"
             );
-            (SPANS.to_owned(), own)
+            (LONG.to_owned(), Some(SHORT), own)
         };
         let mut all = self.others_to_sql(bind);
         if self.property_ids.is_some() {
             all.extend(self.staying_on.map(|night| staying_sql(night, bind)));
         }
         all.push(own);
-        Some(Pieces { source, condition: all.join(" AND ") })
+        Some(Pieces { source, late, condition: all.join(" AND ") })
     }
 
     /// The parts that are written alike, whole or in pieces.
@@ -179,6 +182,8 @@ impl ReservationFilter {
 pub struct Pieces {
     /// A row for each piece, as `piece(of)`.
     pub source: String,
+    /// The same for pieces whose check-ins are for the most part later than those of the others.
+    pub late: Option<&'static str>,
     /// What holds of the rows of a piece, over its `of` and the columns of `reservations`.
     pub condition: String,
 }
@@ -197,15 +202,16 @@ fn staying_sql(night: NaiveDate, bind: &mut Bind) -> String {
     format!("check_in <= {place} AND check_out > {place}")
 }
 
-/// The piece that a stay is in, by its nights: the expression of the index `besty_reservations_spans`. Up to two
+/// The piece that a stay is in, by its nights: the expression of the index `besty_reservations_stays`. Up to two
 /// weeks each number is a piece of its own; beyond, each piece reaches half as far again as the one before.
 const SPAN: &str = "width_bucket(check_out - check_in, \
      ARRAY[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,22,33,49,73,109,163,244,366,549,823,1234])";
 
 /// The pieces, and how many nights a stay has at most in each: the last is open.
-const SPANS: &str = "unnest(\
-     ARRAY[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26], \
-     ARRAY[1,2,3,4,5,6,7,8,9,10,11,12,13,14,21,32,48,72,108,162,243,365,548,822,1233,NULL]) AS piece(of, most)";
+const SHORT: &str = "unnest(ARRAY[1,2,3,4,5,6,7,8,9,10,11,12,13,14], \
+     ARRAY[1,2,3,4,5,6,7,8,9,10,11,12,13,14]) AS piece(of, most)";
+const LONG: &str = "unnest(ARRAY[15,16,17,18,19,20,21,22,23,24,25,26], \
+     ARRAY[21,32,48,72,108,162,243,365,548,822,1233,NULL]) AS piece(of, most)";
 
 impl DateRange {
     fn contains(self, date: NaiveDate) -> bool {

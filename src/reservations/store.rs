@@ -5,7 +5,7 @@ use entity::reservation;
 use rust_decimal::Decimal;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, TransactionTrait};
 
-use super::{Reservation, ReservationFilter};
+use super::{Reservation, ReservationFilter, filter::Pieces};
 use crate::{
     db::{self, Bind, Db},
     feed::{FeedTx, NewChange, log::HEAD_SQL},
@@ -150,13 +150,39 @@ fn page_sql(
         let condition = filter.to_sql(bind);
         return keyset.page_sql(&select(), &condition, request, bind);
     };
-    // Each piece gives a page, and the page of all is among them.
-    let one = keyset.page_sql(&select(), &pieces.condition, request, bind);
+    let order = keyset.order_sql(request.backward);
     format!(
-        "SELECT one.* FROM {} CROSS JOIN LATERAL ({one}) AS one {} LIMIT {}",
-        pieces.source,
-        keyset.order_sql(request.backward),
-        request.rows()
+        "SELECT {COLUMNS} FROM ({}) AS picked JOIN reservations USING (check_in, id) {order}",
+        picked_sql(&pieces, keyset, request, bind)
+    )
+}
+
+/// The keys of a page in pieces. Each piece gives the keys of a page, which its index has, and the page is among
+/// them. Where a page is filled by the pieces that come first in the order, the others are not read beyond its end.
+fn picked_sql(pieces: &Pieces, keyset: &Keyset, request: &PageRequest, bind: &mut Bind) -> String {
+    let (keys, order, rows) =
+        ("SELECT check_in, id FROM reservations", keyset.order_sql(request.backward), request.rows());
+    let one = keyset.page_sql(keys, &pieces.condition, request, bind);
+    let Some(late) = pieces.late else {
+        return format!(
+            "SELECT one.* FROM {} CROSS JOIN LATERAL ({one}) AS one {order} LIMIT {rows}",
+            pieces.source
+        );
+    };
+    let early = pieces.source.as_str();
+    let (first, rest, last, within) = if keyset.is_ascending(request.backward) {
+        (early, late, "MAX", "<= COALESCE(seen.last, 'infinity')")
+    } else {
+        (late, early, "MIN", ">= COALESCE(seen.last, '-infinity')")
+    };
+    let condition = format!("({}) AND check_in {within}", pieces.condition);
+    let other = keyset.page_sql(keys, &condition, request, bind);
+    format!(
+        "WITH page AS (SELECT one.* FROM {first} CROSS JOIN LATERAL ({one}) AS one {order} LIMIT {rows}), \
+         seen AS (SELECT CASE WHEN COUNT(*) = {rows} THEN {last}(check_in) END AS last FROM page) \
+         SELECT * FROM (SELECT * FROM page UNION ALL \
+         SELECT other.* FROM seen CROSS JOIN {rest} CROSS JOIN LATERAL ({other}) AS other) AS found \
+         {order} LIMIT {rows}"
     )
 }
 
