@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::{
-    access,
+    access::{self, proxies::Proxies},
     app::retention::Kept,
     db::DatabaseSettings,
     http::{Limits, Times, secrets::signer},
@@ -311,7 +311,15 @@ fn access_of(env: &Env<'_>) -> Result<access::Settings, ConfigError> {
         mutations: env.number("MAX_MUTATIONS_PER_MINUTE", 60, 1..=100_000)?,
         failures: access::limits::Settings::FAILURES,
     };
-    Ok(access::Settings { tokens_file, provider, limits })
+    Ok(access::Settings { tokens_file, provider, limits, proxies: proxies(env)? })
+}
+
+fn proxies(env: &Env<'_>) -> Result<Proxies, ConfigError> {
+    let list = env.optional("TRUSTED_PROXIES").unwrap_or_default();
+    Proxies::parse(&list).or_else(|part| {
+        let problem = format!("'{part}' is neither an IP address nor a network like 10.0.0.0/8");
+        refuse("TRUSTED_PROXIES", problem)
+    })
 }
 
 /// Whether nobody can be between us and a URL: it is https, or on this machine.
@@ -473,6 +481,7 @@ mod tests {
             ("MAX_CONNECTIONS", "0"),
             ("MAX_SUBSCRIPTIONS_PER_SOCKET", "many"),
             ("OIDC_ROLE_CLAIM", ""),
+            ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
             ("MAX_REQUESTS_PER_SECOND", "0"),
             ("MAX_MUTATIONS_PER_MINUTE", "none"),
             ("GRAPHQL_INTROSPECTION", "off"),

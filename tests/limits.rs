@@ -22,17 +22,18 @@ const DONE: &str =
 
 /// The app with these limits, and two tokens.
 async fn start(requests: &str, mutations: &str) -> (TestApp, Provider, [String; 2], TestDb) {
+    start_with(&[("MAX_REQUESTS_PER_SECOND", requests), ("MAX_MUTATIONS_PER_MINUTE", mutations)]).await
+}
+
+/// The app with these variables, and two tokens.
+async fn start_with(set: &[(&'static str, &str)]) -> (TestApp, Provider, [String; 2], TestDb) {
     let db = TestDb::sqlite();
     let file: PathBuf = db.folder().join("tokens");
     let mut rng = StdRng::from_rng(&mut rand::rng());
     let tokens = ["one", "two"]
         .map(|name| tokens::create(&file, name, Role::Admin, &mut rng).unwrap().expose_secret().to_owned());
     let provider = Provider::quick().await;
-    let set = [
-        ("TOKENS_FILE", file.to_str().unwrap()),
-        ("MAX_REQUESTS_PER_SECOND", requests),
-        ("MAX_MUTATIONS_PER_MINUTE", mutations),
-    ];
+    let set = [&[("TOKENS_FILE", file.to_str().unwrap())], set].concat();
     (TestApp::start_with(&db, &provider, &set).await, provider, tokens, db)
 }
 
@@ -148,6 +149,51 @@ async fn wrong_secrets_are_counted_and_a_right_one_is_never_shut_out() {
     let list = |token: &str| app.http().get(app.url("/api/reservations")).bearer_auth(token);
     assert_eq!(answer(list(&one)).await.0, 200);
     assert_eq!(answer(list("besty_guessed")).await.0, 401, "tokens are counted by themselves");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_caller_is_who_it_says() {
+    for (trusted, is_believed) in [("192.0.2.0/24, 127.0.0.1", true), ("192.0.2.0/24", false), ("", false)] {
+        let (app, _provider, [one, _], _db) = start_with(&[("TRUSTED_PROXIES", trusted)]).await;
+        let list = |token: &str, from: &str| {
+            let request = app.http().get(app.url("/api/reservations")).bearer_auth(token);
+            request.header("x-forwarded-for", format!("198.51.100.9, {from}, 192.0.2.3"))
+        };
+        for _ in 0..20 {
+            assert_eq!(answer(list("besty_guessed", "203.0.113.1")).await.0, 401);
+        }
+        assert_limited(list("besty_guessed", "203.0.113.1"), 3).await;
+        let other = if is_believed { 401 } else { 429 };
+        assert_eq!(answer(list("besty_guessed", "203.0.113.2")).await.0, other, "{trusted}: another caller");
+        // The same goes for the secret of webhooks.
+        let secret = |from: &str| {
+            let request = app.http().post(app.url("/webhooks")).header("x-webhook-secret", "guess");
+            answer(request.header("x-forwarded-for", from.to_owned()))
+        };
+        for n in 0..21 {
+            assert_eq!(secret("203.0.113.1").await.0, if n < 20 { 401 } else { 429 });
+        }
+        assert_eq!(secret("203.0.113.2").await.0, other);
+        assert_eq!(answer(list(&one, "203.0.113.1")).await.0, 200);
+        app.stop().await;
+    }
+}
+
+/// Where nobody has a token, an address is the client; who is on this machine is none, but not behind a proxy.
+#[tokio::test]
+async fn each_address_behind_a_trusted_proxy_is_a_client() {
+    let (db, provider) = (TestDb::sqlite(), Provider::quick().await);
+    let set = [("MAX_REQUESTS_PER_SECOND", "1"), ("TRUSTED_PROXIES", "127.0.0.1")];
+    let app = TestApp::start_with(&db, &provider, &set).await;
+    let statuses = async |from: &str| {
+        let list = || app.http().get(app.url("/api/reservations")).header("x-forwarded-for", from).send();
+        let answers = futures::future::join_all((0..30).map(|_| list())).await;
+        answers.into_iter().filter(|answer| answer.as_ref().unwrap().status() == 200).count()
+    };
+    for from in ["203.0.113.1", "203.0.113.2"] {
+        assert!((2..20).contains(&statuses(from).await), "{from}");
+    }
     app.stop().await;
 }
 

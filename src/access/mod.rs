@@ -7,6 +7,7 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -15,12 +16,14 @@ use crate::clock::Clock;
 
 pub mod limits;
 pub mod provider;
+pub mod proxies;
 pub mod table;
 pub mod tokens;
 
 pub use limits::Spend;
 use limits::{Client, Guess, Limits};
 use provider::Provider;
+use proxies::Proxies;
 pub use table::Role;
 use tokens::{Tokens, TokensError};
 
@@ -38,6 +41,8 @@ pub struct Settings {
     pub provider: Option<provider::Settings>,
     /// How much each client may ask for.
     pub limits: limits::Settings,
+    /// Whose word is taken for where a caller is (`TRUSTED_PROXIES`).
+    pub proxies: Proxies,
 }
 
 impl Settings {
@@ -58,6 +63,7 @@ struct Checks {
     tokens: Option<Tokens>,
     provider: Option<Provider>,
     limits: Limits,
+    proxies: Proxies,
 }
 
 /// Why a caller is turned away. What it says is for the caller, and says nothing of the token.
@@ -120,8 +126,14 @@ impl Access {
         let provider = settings.provider.clone();
         let provider = provider.map(|provider| Provider::new(provider, http.clone(), clock.clone()));
         let limits = Limits::new(settings.limits);
-        let is_configured = settings.is_configured();
-        Ok(Self(Arc::new(Checks { is_configured, tokens, provider, limits })))
+        let (is_configured, proxies) = (settings.is_configured(), settings.proxies.clone());
+        Ok(Self(Arc::new(Checks { is_configured, tokens, provider, limits, proxies })))
+    }
+
+    /// Where a request comes from, by the other side of its connection and its headers.
+    #[must_use]
+    pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        self.0.proxies.caller(peer, headers)
     }
 
     /// Who brings this token, from this address.

@@ -78,6 +78,10 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
                 "Where its tokens have their roles: a claim, or a JSON pointer such as `/realm_access/roles`",
             ),
             (
+                "TRUSTED_PROXIES",
+                "Proxies in front of the server, as IP addresses or networks such as `10.0.0.0/8`, separated by commas. For what comes from one of them, and for nothing else, the caller's address is the last one in `X-Forwarded-For` that is none of theirs",
+            ),
+            (
                 "MAX_REQUESTS_PER_SECOND",
                 "For each token, or each address where nobody has one; twice as many at once. More are answered 429 with `Retry-After`. Webhooks are not counted, nor is this machine where no access is configured",
             ),

@@ -42,7 +42,7 @@ pub(super) async fn guard(
         && headers.contains_key(header::UPGRADE)
         && !headers.contains_key(header::AUTHORIZATION);
     if !is_later {
-        let (peer, spends) = (peer(request.extensions()), spends(*need, method));
+        let (peer, spends) = (peer(&access, request.extensions(), headers), spends(*need, method));
         match admit(&access, bearer(headers), peer, spends, *need).await {
             Ok(caller) => request.extensions_mut().insert(caller),
             Err(denied) => return refuse(headers, *need, denied),
@@ -75,8 +75,9 @@ fn spends(need: Need, method: &Method) -> &'static [Spend] {
 }
 
 /// Where a request comes from.
-pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<Line>>().and_then(|ConnectInfo(line)| line.peer())
+pub(super) fn peer(access: &Access, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    let peer = extensions.get::<ConnectInfo<Line>>().and_then(|ConnectInfo(line)| line.peer());
+    peer.map(|peer| access.address(peer, headers))
 }
 
 /// The token of `Authorization`; another scheme is none of ours.

@@ -79,7 +79,9 @@ async fn take(state: &Reception, request: Request) -> Result<&'static str, Refus
 /// Guesses are limited once it is known that they are wrong, so that nothing an address did before is in the way
 /// of a secret that is right.
 fn unauthorized(state: &Reception, parts: &Parts) -> Refusal {
-    if let Err(denied) = state.access.wrong_secret(guard::peer(&parts.extensions)) {
+    if let Err(denied) =
+        state.access.wrong_secret(guard::peer(&state.access, &parts.extensions, &parts.headers))
+    {
         return guard::refusal(denied);
     }
     let message = "X-Webhook-Secret, or webhook-signature: missing or wrong";

@@ -49,7 +49,7 @@ pub(super) async fn open(state: HttpState, parts: &mut Parts) -> Result<Response
     let direct = direct.map(|ConnectInfo(line)| line.clone());
     let transport = if name == CURRENT { Transport::WebSocket } else { Transport::LegacyWebSocket };
     let caller = parts.extensions.get::<Caller>().cloned();
-    let peer = guard::peer(&parts.extensions);
+    let peer = guard::peer(&state.access, &parts.extensions, &parts.headers);
     let place = state.sockets.take(transport)?;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
