@@ -145,7 +145,7 @@ async fn wrong_secrets_are_counted_and_a_right_one_is_never_shut_out() {
         .header("webhook-timestamp", at)
         .header("webhook-signature", key.sign(id, at, body.as_bytes()).unwrap());
     assert_eq!(answer(signed.body(body)).await.0, 200, "a signature, too");
-    assert_eq!(app.metric("besty_webhook_failures_in_a_row").await, 0);
+    assert_eq!(app.running().registration().deliveries().failures_in_a_row(), 0);
     let list = |token: &str| app.http().get(app.url("/api/reservations")).bearer_auth(token);
     assert_eq!(answer(list(&one)).await.0, 200);
     assert_eq!(answer(list("besty_guessed")).await.0, 401, "tokens are counted by themselves");

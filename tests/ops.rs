@@ -63,6 +63,9 @@ async fn the_alerts_fire_when_they_are_to() {
     assert!(ok, "{said}");
     let (ok, said) = run(&["test", "rules", "alerts.test.yml"], "").await;
     assert!(ok, "{said}");
+    // The file with the token is not there.
+    let (ok, said) = run(&["check", "config", "--syntax-only", "prometheus.yml"], "").await;
+    assert!(ok, "{said}");
 }
 
 /// As rules, which promtool reads, with what Grafana fills in.

@@ -65,7 +65,7 @@ const READ: &[Method] = &[Method::GET];
 const WRITE: &[Method] = &[Method::POST];
 
 /// Every route. The pages are open, since they hold nothing, and it is there that one signs in. So is what balancers
-/// and Prometheus ask, which have no tokens: numbers, of nobody.
+/// ask, which have no tokens.
 pub const ROUTES: &[Route] = &[
     ("/", READ, Need::Nothing),
     ("/broadcasts", READ, Need::Nothing),
@@ -77,9 +77,9 @@ pub const ROUTES: &[Route] = &[
     ("/api/health", READ, Need::Nothing),
     ("/healthz", READ, Need::Nothing),
     ("/readyz", READ, Need::Nothing),
-    ("/metrics", READ, Need::Nothing),
     ("/webhooks", WRITE, Need::Secret),
     ("/graphql", &[Method::GET, Method::POST], Need::Token),
+    ("/metrics", READ, Need::Role(Role::Viewer)),
     ("/api/reservations", READ, Need::Role(Role::Viewer)),
     ("/api/events", READ, Need::Role(Role::Viewer)),
     ("/api/broadcast", WRITE, Need::Role(Role::Sender)),
