@@ -14,6 +14,8 @@ use crate::{
 
 /// The table.
 const TABLE: &str = "audit";
+/// Entries deleted at once.
+const FORGET: i64 = 1_000;
 /// Characters of a name that are kept; a provider may have longer ones.
 const ACTOR_MAX: usize = 255;
 
@@ -146,6 +148,19 @@ pub async fn by_ids(db: &Db, ids: &[Uuid]) -> Result<Vec<Entry>, DbErr> {
     let any = bind.any_of("id", ids.iter().map(String::as_str));
     let sql = format!("SELECT * FROM {TABLE} WHERE {any}");
     db::query_all(db.pool(), sql, bind.into_values()).await?.iter().map(entry_of).collect()
+}
+
+/// Deletes a batch of what was done before `before`; answers how many entries that were.
+pub async fn forget(db: &Db, before: DateTime<Utc>) -> Result<u64, DbErr> {
+    let mut bind = Bind::new(db.backend());
+    let (before, limit) = (bind.push_instant(before), bind.push(FORGET));
+    let sql = format!(
+        "DELETE FROM {TABLE} WHERE id IN (SELECT id FROM {TABLE} WHERE at < {before} ORDER BY at, id LIMIT {limit})"
+    );
+    let tx = db.begin_write().await?;
+    let deleted = db::execute(tx.conn(), sql, bind.into_values()).await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected())
 }
 
 /// How many there are.

@@ -53,7 +53,7 @@ pub struct Config {
     pub access: access::Settings,
     /// Whether clients may read the schema (`GRAPHQL_INTROSPECTION`).
     pub introspection: bool,
-    /// How long changes, rejected webhooks and finished broadcasts are kept (`RETENTION_*_DAYS`).
+    /// How long changes, rejected webhooks, finished broadcasts and the audit log are kept (`RETENTION_*_DAYS`).
     pub kept: Kept,
     /// How long a server that was told to stop goes on before it does (`SHUTDOWN_DELAY_SECONDS`).
     pub shutdown_delay: Duration,
@@ -124,6 +124,8 @@ impl Config {
                 changes: env.days("RETENTION_CHANGES_DAYS", 7)?,
                 rejected: env.days("RETENTION_REJECTED_DAYS", 30)?,
                 broadcasts: env.days("RETENTION_BROADCASTS_DAYS", 90)?,
+                audit: env.days("RETENTION_AUDIT_DAYS", 365)?,
+                soon: Kept::SOON,
             },
             shutdown_delay: Duration::from_secs(env.number("SHUTDOWN_DELAY_SECONDS", 0, 0..=300)?),
             broadcast_concurrency: env.number("BROADCAST_CONCURRENCY", 10, 1..=1_000)?,
@@ -488,6 +490,7 @@ mod tests {
             ("RETENTION_CHANGES_DAYS", "0"),
             ("RETENTION_REJECTED_DAYS", "a week"),
             ("RETENTION_BROADCASTS_DAYS", "36501"),
+            ("RETENTION_AUDIT_DAYS", "0"),
             ("SHUTDOWN_DELAY_SECONDS", "301"),
             ("BROADCAST_CONCURRENCY", "0"),
             ("BROADCAST_MAX_ATTEMPTS", "five"),

@@ -1,7 +1,9 @@
 //! What is no longer kept: deleted when its time has come, and not before; a cursor from before is told so.
 
 use besty::{
+    access::Caller,
     app::retention::{self, Kept},
+    audit::{self, Action},
     clock::Clock,
     db,
     feed::Feed,
@@ -20,6 +22,8 @@ use crate::support::{
 on_both!(
     old_changes_go_and_a_cursor_from_before_is_told_so,
     rejected_webhooks_and_finished_broadcasts_go,
+    old_entries_of_the_audit_log_go,
+    it_is_seen_to_soon_after_the_start,
     a_cursor_of_before_a_restore_is_refused,
 );
 
@@ -30,6 +34,8 @@ const LONG: Kept = Kept {
     changes: TimeDelta::days(9_999),
     rejected: TimeDelta::days(9_999),
     broadcasts: TimeDelta::days(9_999),
+    audit: TimeDelta::days(9_999),
+    soon: Kept::SOON,
 };
 
 async fn number(feed: &Feed, sql: &str) -> i64 {
@@ -123,6 +129,65 @@ async fn rejected_webhooks_and_finished_broadcasts_go(db: TestDb) {
     assert_eq!(counts().await, (0, 2, 6), "webhooks are");
     retention::pass(&feed, days, 0, now + TimeDelta::days(3)).await.unwrap();
     assert_eq!(counts().await, (0, 1, 3), "the finished one is, the other never");
+    app.stop().await;
+}
+
+async fn old_entries_of_the_audit_log_go(db: TestDb) {
+    let provider = Provider::quick().await;
+    let app = TestApp::start(&db, &provider).await;
+    let feed = app.running().hub().feed().clone();
+    let now = Clock::system().now();
+    // More than go at once, from a year and a thousand seconds ago up to half that before now.
+    for n in 0..2_500 {
+        let at = now - TimeDelta::days(365) + TimeDelta::seconds(n - 1_500);
+        audit::write(feed.db().pool(), &Caller::anonymous(None), Action::WebhookRetried, None, at)
+            .await
+            .unwrap();
+    }
+    let count = || audit::count(feed.db());
+    retention::pass(&feed, LONG, 0, now).await.unwrap();
+    assert_eq!(count().await.unwrap(), 2_500);
+    let year = Kept { audit: TimeDelta::days(365), ..LONG };
+    retention::pass(&feed, year, 0, now).await.unwrap();
+    assert_eq!(count().await.unwrap(), 1_000, "in more than one batch");
+    retention::pass(&feed, year, 0, now + TimeDelta::seconds(999)).await.unwrap();
+    assert_eq!(count().await.unwrap(), 1, "the newest");
+    app.stop().await;
+}
+
+/// Processes that are replaced before the ten minutes are over, each of which deletes what the one before has
+/// raised the floor over.
+async fn it_is_seen_to_soon_after_the_start(db: TestDb) {
+    let provider = Provider::quick().await;
+    let soon = async |changes: TimeDelta| {
+        TestApp::start_tuned(&db, &provider, &[], |config| {
+            let soon = std::time::Duration::from_millis(100);
+            config.kept = Kept { changes, rejected: TimeDelta::zero(), soon, ..LONG };
+        })
+        .await
+    };
+    let is = async |app: &TestApp, sql: &str, wanted: i64| {
+        let feed = app.running().hub().feed().clone();
+        crate::support::within(sql, async {
+            while number(&feed, sql).await != wanted {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    };
+    let app = TestApp::start(&db, &provider).await;
+    for n in 1..=3 {
+        app.apply(&named(n)).await;
+    }
+    assert_eq!(app.webhook_bytes(b"no JSON".to_vec()).await.0, 400);
+    app.stop().await;
+    let app = soon(TimeDelta::zero()).await;
+    is(&app, "SELECT COUNT(*) FROM rejected_webhooks", 0).await;
+    is(&app, "SELECT floor FROM feed_state", 3).await;
+    assert_eq!(number(app.running().hub().feed(), "SELECT COUNT(*) FROM changes").await, 3, "not at once");
+    app.stop().await;
+    let app = soon(LONG.changes).await;
+    is(&app, "SELECT COUNT(*) FROM changes", 0).await;
     app.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! What is no longer kept: old changes, rejected webhooks and finished broadcasts.
+//! What is no longer kept: old changes, rejected webhooks, finished broadcasts and old entries of the audit log.
 //!
 //! Deleted in batches, each a short transaction of its own that locks nothing but what it deletes, by the
 //! process that holds the lease.
@@ -10,7 +10,7 @@ use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{broadcast, clock::Clock, feed::Feed, guest_api::lease::Held, reservations::rejected};
+use crate::{audit, broadcast, clock::Clock, feed::Feed, guest_api::lease::Held, reservations::rejected};
 
 /// How often. Also how long after the floor was raised what lies below it is deleted: enough for every reader
 /// that was let in just above it to have come further.
@@ -27,6 +27,17 @@ pub struct Kept {
     pub rejected: TimeDelta,
     /// Broadcasts once they are finished (`RETENTION_BROADCASTS_DAYS`).
     pub broadcasts: TimeDelta,
+    /// Entries of the audit log (`RETENTION_AUDIT_DAYS`).
+    pub audit: TimeDelta,
+    /// How long after the start, or after it got the lease, a process first sees to it. Not configured; tests wait
+    /// less.
+    pub soon: Duration,
+}
+
+impl Kept {
+    /// Soon enough for a process that is restarted every few minutes, and not while it starts. A reader that another
+    /// process let in above the floor has at least as long to come further.
+    pub const SOON: Duration = Duration::from_mins(1);
 }
 
 /// Deletes what is due, until cancelled, while this process holds the lease.
@@ -38,17 +49,19 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) {
     let work = async {
-        // Who gets the lease later has watched the floor from the start.
-        let mut floor = 0;
+        let mut floor = None;
         loop {
-            let is_holder = lease.borrow().is_some();
-            let result =
-                if is_holder { pass(&feed, kept, floor, clock.now()).await } else { feed.floor().await };
+            // Not at the start itself. Who gets the lease later has watched the floor meanwhile.
+            let due = floor.filter(|_| lease.borrow().is_some());
+            let result = match due {
+                Some(floor) => pass(&feed, kept, floor, clock.now()).await,
+                None => feed.floor().await,
+            };
             match result {
-                Ok(present) => floor = present,
+                Ok(present) => floor = Some(present),
                 Err(error) => tracing::warn!(%error, "what is no longer kept can't be deleted; trying again"),
             }
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(if due.is_some() { EVERY } else { kept.soon }).await;
         }
     };
     cancel.run_until_cancelled(work).await;
@@ -57,7 +70,7 @@ pub(super) async fn run(
 /// Deletes the changes up to `floor`, as it was a while ago, and what else is due; then raises the floor, and
 /// answers it.
 pub async fn pass(feed: &Feed, kept: Kept, floor: i64, now: DateTime<Utc>) -> Result<i64, DbErr> {
-    let (mut changes, mut webhooks, mut broadcasts) = (0, 0, 0);
+    let (mut changes, mut webhooks, mut broadcasts, mut entries) = (0, 0, 0, 0);
     loop {
         match feed.forget(floor).await? {
             0 => break,
@@ -76,8 +89,15 @@ pub async fn pass(feed: &Feed, kept: Kept, floor: i64, now: DateTime<Utc>) -> Re
         broadcasts += 1;
         tokio::time::sleep(PAUSE).await;
     }
-    if changes + webhooks + broadcasts > 0 {
-        tracing::info!(changes, webhooks, broadcasts, "deleted what is no longer kept");
+    loop {
+        match audit::forget(feed.db(), now - kept.audit).await? {
+            0 => break,
+            deleted => entries += deleted,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    if changes + webhooks + broadcasts + entries > 0 {
+        tracing::info!(changes, webhooks, broadcasts, entries, "deleted what is no longer kept");
     }
     feed.raise_floor(now - kept.changes).await
 }

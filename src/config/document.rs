@@ -160,6 +160,7 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
             ),
             ("RETENTION_REJECTED_DAYS", "How long rejected webhooks are kept"),
             ("RETENTION_BROADCASTS_DAYS", "How long finished broadcasts are kept, with their messages"),
+            ("RETENTION_AUDIT_DAYS", "How long entries of the audit log are kept"),
         ],
     ),
     (
