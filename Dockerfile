@@ -16,10 +16,12 @@ COPY --from=pages /src/playground/dist playground/dist
 # What `besty --version` tells: the repository itself is not in here, see .dockerignore.
 ARG BESTY_COMMIT
 # As `make release` builds it: the C library is in it too, so it runs on any Linux of its processor.
-# What is cached between builds is not in the image, so the binary is copied out of it.
+# What is cached between builds is not in the image, so the binary is copied out of it. Pages that are older than
+# the last build (those of a cached layer) would not be noticed, hence the touch.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    host="$(rustc -vV | sed -n 's/^host: //p')" \
+    touch playground/dist \
+    && host="$(rustc -vV | sed -n 's/^host: //p')" \
     && RUSTFLAGS="-C target-feature=+crt-static" \
         cargo build --locked --release --target "$host" --bin besty \
     && cp "target/$host/release/besty" /usr/local/bin/besty
@@ -28,10 +30,12 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --user-group --no-create-home besty \
+RUN groupadd --system --gid 10001 besty \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home besty \
     && install -d -o besty -g besty /data
 COPY --from=server /usr/local/bin/besty /usr/local/bin/besty
-USER besty
+# By number, or Kubernetes can't tell that it is not root (runAsNonRoot).
+USER 10001:10001
 # The spool, and the database when it is SQLite.
 WORKDIR /data
 VOLUME /data
