@@ -93,7 +93,7 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "DATABASE_URL",
-                "`postgres://...` or `sqlite://...`; goes before `DB_*`. The default is a file in the working directory",
+                "`postgres://...` or `sqlite://...`; goes before `DB_*`. The default is a file in the working directory. TLS is used where PostgreSQL offers it; `?sslmode=verify-full&sslrootcert=<file>` demands it and checks the certificate",
             ),
             ("DB_HOST", "`DB_*` are used when at least one of them is set and `DATABASE_URL` is not"),
             ("DB_PORT", "PostgreSQL's port"),
