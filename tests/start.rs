@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use besty::db;
+use besty::{db, reservations::rejected};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -96,17 +96,22 @@ async fn without_postgres_webhooks_are_taken_and_the_rest_follows() {
     assert!(early.headers().contains_key("retry-after"));
     let (status, told) = caller.reservations().await;
     assert_eq!((status, &told["errors"][0]["extensions"]["code"]), (503, &json!("SERVICE_UNAVAILABLE")));
+    let wrong = caller.http.post(format!("{}/webhooks", caller.url)).header("x-webhook-secret", SECRET);
+    assert_eq!(answer(wrong.body("wrong")).await.0, 400);
     let stranger = caller.http.post(format!("{}/webhooks", caller.url)).body(named(1).to_string());
     assert_eq!(answer(stranger).await.0, 401, "the secret is checked as ever");
 
     proxy.restore();
     caller.ready().await;
+    assert!(!server.has_said("a rejected webhook was not stored"), "a database that is away is not asked");
     all_there_once(&db.connect().await, 20).await;
     assert_eq!(
         caller.reservations().await,
         (200, json!({ "data": { "reservations": { "totalCount": 20 } } }))
     );
     assert_eq!(caller.webhook(21).await.1["result"], "applied", "and new ones go straight to the table");
+    let other = db.connect().await;
+    assert_eq!(rejected::count(&other).await.unwrap(), 1, "what was wrong is kept, too");
     server.stop().await;
 }
 

@@ -114,7 +114,11 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
                 "What `X-Webhook-Secret` must carry, or signatures be made with; several, separated by commas, while one is rotated. What follows `whsec_` is a signing key in base64. The default is accepted on a loopback `HOST` only",
             ),
             ("SPOOL_PATH", "Where events are kept while the database is away: one file a process"),
-            ("SPOOL_MAX_BYTES", "Bytes of events the spool may hold; beyond, webhooks are answered 503"),
+            (
+                "SPOOL_MAX_BYTES",
+                "Bytes of events the spool may hold; beyond, webhooks are answered 503. Rejected webhooks may take a \
+                 quarter as many beside them, the newest 10,000",
+            ),
         ],
     ),
     (

@@ -45,7 +45,7 @@ pub(super) fn judge(state: &Reception, answers: bool) -> Result<String, Refusal>
         return Err(Refusal::unavailable(what, 1));
     }
     let spool = state.ingest.spool();
-    let waiting = spool.usage().borrow().waiting;
+    let waiting = spool.usage().borrow().webhooks();
     if !state.is_complete() {
         let message =
             format!("the database has not been reached since the start; spool in use, waiting: {waiting}");

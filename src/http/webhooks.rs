@@ -3,8 +3,6 @@
 //! The secret is checked first; below that check nothing of a stranger's request is looked at. What is
 //! wrong with a request that has one is told to the sender, and kept.
 
-use std::time::Duration;
-
 use axum::{
     Json,
     extract::{Request, State},
@@ -23,10 +21,9 @@ use crate::reservations::{
     batch::Applied,
     event::{self, Parsed},
     ingest::{IngestError, Taken},
+    rejected::Kept,
+    spool::Rejection,
 };
-
-/// How long a sender waits for a body to be kept that it will be told is wrong anyhow.
-const KEEPING: Duration = Duration::from_secs(2);
 
 /// What a webhook is counted as that is not answered 200, and its answer.
 type Refused = (&'static str, Refusal);
@@ -101,11 +98,15 @@ fn unread(state: &Reception, headers: &HeaderMap, error: BodyError, now: DateTim
 /// Keeps a body that is wrong, and answers why it is. The answer is the same when it can't be kept.
 /// The future is large, and boxed by its callers: that of a good request is moved often.
 async fn reject(state: &Reception, body: &[u8], reason: String, now: DateTime<Utc>) -> Refused {
-    match tokio::time::timeout(KEEPING, state.rejected.keep(body, &reason, now)).await {
-        // The reason may repeat what is in the body, which is of people.
-        Ok(Ok(id)) => tracing::warn!(%id, "a webhook was rejected; rejectedWebhooks says why"),
-        Ok(Err(error)) => tracing::error!(%error, "a rejected webhook was not kept"),
-        Err(_) => tracing::error!("a rejected webhook was not kept: the database is slow"),
+    let webhook = Rejection::new(body, &reason, now);
+    let id = webhook.id;
+    // The reason may repeat what is in the body, which is of people.
+    match state.rejected.keep(&state.ingest, &webhook).await {
+        Ok(Kept::Stored) => tracing::warn!(%id, "a webhook was rejected; rejectedWebhooks says why"),
+        Ok(Kept::Queued) => {
+            tracing::warn!(%id, "a webhook was rejected; rejectedWebhooks says why once the database is back");
+        }
+        Err(error) => tracing::error!(%error, "a rejected webhook was not kept"),
     }
     ("rejected", Refusal::bad_request(reason))
 }

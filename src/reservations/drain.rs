@@ -4,6 +4,7 @@
 //! An event is deleted from the spool after the commit that applied it. Being cut off in between only
 //! means that it is applied again, as a duplicate. Events are applied in the order they came, though
 //! nothing depends on it: the order of events decides, so newer ones need not wait for the spool.
+//! Rejected webhooks that are kept there are stored after the events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,12 +15,14 @@ use super::{
     attempt::{Availability, Fate, Table},
     ingest::IngestError,
     rejected::Keeper,
-    spool::{Spool, SpoolError, Waiting},
+    spool::{Rejection, Spool, SpoolError, Waiting},
 };
-use crate::{clock::Clock, feed::Feed};
+use crate::{clock::Clock, db::Failure, feed::Feed};
 
 /// Events a transaction.
 const BATCH: u32 = 256;
+/// Rejected webhooks that are read at once; each may be 1 MiB.
+const REJECTED: u32 = 16;
 /// How long a transaction may take. Longer than the writer's limit: nobody waits for this one.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait after a try that failed, at first and at most.
@@ -37,6 +40,8 @@ pub struct Drain {
     /// The last event looked at. One that could not be applied for an unknown reason is passed over and
     /// tried again when the end is reached.
     after: i64,
+    /// The last rejected webhook looked at, in the same way.
+    after_rejected: i64,
 }
 
 /// How a step ended.
@@ -59,7 +64,7 @@ impl Drain {
         clock: Clock,
     ) -> Self {
         let table = Table { feed, recent: Arc::default(), clock, limit: LIMIT, halve_unclear: true };
-        Self { spool, availability, rejected, table, after: 0 }
+        Self { spool, availability, rejected, table, after: 0, after_rejected: 0 }
     }
 
     /// Works until cancelled.
@@ -91,19 +96,21 @@ impl Drain {
         let (mut usage, mut away) = (self.spool.usage(), self.availability.watch());
         // Neither can end: `self` holds the senders.
         tokio::select! {
-            _ = usage.wait_for(|usage| usage.waiting > 0) => {}
+            _ = usage.wait_for(|usage| usage.webhooks() > 0) => {}
             _ = away.wait_for(|away| *away) => {}
             () = tokio::time::sleep(FLOOR) => {}
         }
     }
 
-    /// Applies the next batch; with nothing to apply, only looks whether the database is back.
+    /// Applies the next batch; with nothing to apply, looks whether the database is back, and stores rejected
+    /// webhooks.
     async fn step(&mut self) -> Result<Step, SpoolError> {
         let waiting = self.spool.file().waiting_after(self.after, BATCH).await?;
         let Some(last) = waiting.last().map(|waiting| waiting.id) else {
             self.after = 0;
             self.spool.file().recount().await?;
-            return Ok(self.probe().await);
+            self.probe().await;
+            return self.store_rejected().await;
         };
         let (events, waiting) = self.read(waiting).await?;
         let fates = self.table.apply(&events).await;
@@ -145,6 +152,37 @@ impl Drain {
         Step::Later
     }
 
+    /// Stores the next rejected webhooks, if the database is there. One that the table does not take is passed
+    /// over, and tried again later.
+    async fn store_rejected(&mut self) -> Result<Step, SpoolError> {
+        if self.availability.is_away() {
+            return Ok(Step::Later);
+        }
+        let waiting = self.spool.file().rejected_after(self.after_rejected, REJECTED).await?;
+        let Some(last) = waiting.last().map(|(n, _)| *n) else {
+            self.after_rejected = 0;
+            return Ok(Step::Later);
+        };
+        for (_, webhook) in &waiting {
+            let Ok(stored) = tokio::time::timeout(LIMIT, self.rejected.store(webhook)).await else {
+                tracing::warn!("rejected webhooks were not stored in time; trying again");
+                return Ok(Step::Later);
+            };
+            match stored {
+                Ok(()) => self.spool.file().forget_rejected(webhook.id).await?,
+                Err(error) if Failure::of(&error) == Failure::Away => {
+                    tracing::warn!(%error, "rejected webhooks were not stored; trying again");
+                    return Ok(Step::Later);
+                }
+                Err(error) => {
+                    tracing::error!(%error, id = %webhook.id, "a rejected webhook was not stored; trying again later");
+                }
+            }
+        }
+        self.after_rejected = last;
+        Ok(Step::Further)
+    }
+
     /// What was kept, as events. What can't be read was not written by us and never will be one.
     async fn read(&self, kept: Vec<Waiting>) -> Result<(Vec<ReservationEvent>, Vec<Waiting>), SpoolError> {
         let (mut events, mut waiting) = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
@@ -174,8 +212,9 @@ impl Drain {
         let (reservation, webhook) = (&event.reservation_id, event.webhook_id.as_deref().unwrap_or("none"));
         tracing::error!(reservation, webhook, reason, "the database refused a spooled event");
         let told = IngestError::Refused.to_string();
-        match self.rejected.keep(waiting.event.as_bytes(), &told, self.table.clock.now()).await {
-            Ok(_) => self.spool.file().forget(&[waiting]).await,
+        let rejection = Rejection::new(waiting.event.as_bytes(), &told, self.table.clock.now());
+        match self.rejected.store(&rejection).await {
+            Ok(()) => self.spool.file().forget(&[waiting]).await,
             Err(error) => {
                 tracing::error!(%error, reservation, webhook, "a rejected event is set aside in the spool");
                 self.spool.file().bury(waiting, reason).await

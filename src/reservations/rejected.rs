@@ -2,9 +2,13 @@
 //! tried again.
 //!
 //! What is kept is bounded, in rows and in bytes, so that a sender that is broken for a week does not
-//! fill the disk: the oldest make room for the newest.
+//! fill the disk: the oldest make room for the newest. While the database does not take them, they wait in
+//! the spool, and [`super::drain`] stores them.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use entity::rejected_webhook;
@@ -15,6 +19,7 @@ use super::{
     Ingest,
     event::{self, EventError, Parsed},
     ingest::IngestError,
+    spool::{Rejection, SpoolError},
 };
 use crate::{
     access::Caller,
@@ -30,6 +35,14 @@ pub const TABLE: &str = "rejected_webhooks";
 const REASON_MAX: usize = 500;
 /// Webhooks deleted at once.
 const FORGET: i64 = 200;
+/// How long the database may take, until one is kept in the spool: its sender is waiting for an answer. As long
+/// as the writers take to find out.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long the spool may take.
+const KEEP: Duration = Duration::from_secs(2);
+/// How long to wait for a lock, in milliseconds. Whoever has given up waiting by then must not leave a
+/// connection behind that still waits.
+const LOCK_WAIT: &str = "4000";
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -63,47 +76,75 @@ pub struct RejectedWebhook {
     pub applied_at: Option<DateTime<Utc>>,
 }
 
+/// Where a rejected webhook is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// In the table.
+    Stored,
+    /// In the spool, and it will be stored.
+    Queued,
+}
+
 /// Keeps rejected webhooks within limits.
 #[derive(Debug)]
 pub struct Keeper {
     db: Db,
     limits: Limits,
-    kept: AtomicU32,
+    stored: AtomicU32,
 }
 
 impl Keeper {
     /// Keeps them in this database.
     #[must_use]
     pub fn new(db: Db, limits: Limits) -> Self {
-        Self { db, limits, kept: AtomicU32::new(0) }
+        Self { db, limits, stored: AtomicU32::new(0) }
     }
 
-    /// Keeps one; the oldest make room in the same transaction.
-    pub async fn keep(&self, body: &[u8], reason: &str, now: DateTime<Utc>) -> Result<Uuid, DbErr> {
-        let id = Uuid::now_v7();
-        let makes_room = self.kept.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.limits.every);
+    /// Keeps one: in the table, or in the spool of `ingest` while the database is away or too slow.
+    pub async fn keep(&self, ingest: &Ingest, webhook: &Rejection) -> Result<Kept, SpoolError> {
+        let spool = ingest.spool();
+        // Where some wait already, the table was not to be had just now; so nobody waits for it again.
+        if !ingest.is_database_away() && spool.usage().borrow().rejected == 0 {
+            match tokio::time::timeout(PATIENCE, self.store(webhook)).await {
+                Ok(Ok(())) => return Ok(Kept::Stored),
+                Ok(Err(error)) => tracing::warn!(%error, "a rejected webhook was not stored"),
+                Err(_) => tracing::warn!("a rejected webhook was not stored in time"),
+            }
+        }
+        let kept = tokio::time::timeout(KEEP, spool.append_rejected(webhook)).await;
+        kept.unwrap_or(Err(SpoolError::Broken)).map(|()| Kept::Queued)
+    }
+
+    /// Stores one in the table, where it is once, however often it is stored; the oldest make room in the
+    /// same transaction.
+    pub async fn store(&self, webhook: &Rejection) -> Result<(), DbErr> {
+        let makes_room = self.stored.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.limits.every);
         let tx = self.db.begin_write().await?;
-        insert(tx.conn(), id, body, reason, now).await?;
+        if self.db.backend() == DbBackend::Postgres {
+            let limit = "SELECT set_config('lock_timeout', $1, TRUE)";
+            db::execute(tx.conn(), limit, [LOCK_WAIT.into()]).await?;
+        }
+        insert(tx.conn(), webhook).await?;
         if makes_room {
             make_room(tx.conn(), self.limits).await?;
         }
-        tx.commit().await?;
-        Ok(id)
+        tx.commit().await
     }
 }
 
-async fn insert(
-    conn: &impl ConnectionTrait,
-    id: Uuid,
-    body: &[u8],
-    reason: &str,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let reason: String = reason.chars().take(REASON_MAX).collect();
+async fn insert(conn: &impl ConnectionTrait, webhook: &Rejection) -> Result<(), DbErr> {
+    let reason: String = webhook.reason.chars().take(REASON_MAX).collect();
     let mut bind = Bind::new(conn.get_database_backend());
-    let places =
-        [bind.push(id.to_string()), bind.push_instant(now), bind.push(reason), bind.push(body.to_vec())];
-    let sql = format!("INSERT INTO {TABLE} (id, received_at, reason, body) VALUES ({})", places.join(", "));
+    let places = [
+        bind.push(webhook.id.to_string()),
+        bind.push_instant(webhook.received_at),
+        bind.push(reason),
+        bind.push(webhook.body.clone()),
+    ];
+    let sql = format!(
+        "INSERT INTO {TABLE} (id, received_at, reason, body) VALUES ({}) ON CONFLICT (id) DO NOTHING",
+        places.join(", ")
+    );
     db::execute(conn, sql, bind.into_values()).await.map(drop)
 }
 

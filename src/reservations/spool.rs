@@ -3,10 +3,12 @@
 //! [`Spool::append`] answers once the event is on disk: one task writes what waits in one commit, so a
 //! sync is shared by all who wait for it. [`super::drain`] applies what is kept and deletes it after the
 //! commit. So an event may be applied twice, which the order makes a duplicate, and is never lost. A file that is
-//! damaged is set aside, so that events are kept again at once.
+//! damaged is set aside, so that events are kept again at once. Webhooks that are rejected meanwhile are kept
+//! beside them, in the same way.
 
 mod aside;
 mod file;
+mod rejected;
 
 use std::{
     path::PathBuf,
@@ -25,13 +27,21 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::file::Usage;
 pub(super) use self::file::Waiting;
-use self::file::{SpoolFile, size};
+pub use self::rejected::Rejection;
+use self::{
+    file::{SpoolFile, size},
+    rejected::Room,
+};
 use super::ReservationEvent;
 
 /// Events a commit.
 const BATCH: usize = 512;
 /// Events that may wait for one.
 const QUEUE: usize = 1_024;
+/// Rejected webhooks in the file at most.
+const REJECTED_ROWS: u64 = 10_000;
+/// Their bytes at most, as a part of what the events may take; that is beside it.
+const REJECTED_PART: u64 = 4;
 
 /// Why an event is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -61,10 +71,19 @@ pub struct SpoolWriter {
     cancel: CancellationToken,
 }
 
+type Answer = oneshot::Sender<Result<(), SpoolError>>;
+
 #[derive(Debug)]
 struct Keep {
-    event: String,
-    answer: oneshot::Sender<Result<(), SpoolError>>,
+    what: Entry,
+    answer: Answer,
+}
+
+/// What is kept.
+#[derive(Debug)]
+enum Entry {
+    Event(String),
+    Rejected(Rejection),
 }
 
 impl Spool {
@@ -81,18 +100,29 @@ impl Spool {
 
     /// Keeps an event, which must have been stamped; answers when it is on disk.
     pub async fn append(&self, event: &ReservationEvent) -> Result<(), SpoolError> {
-        let kept = self.try_append(event).await;
-        if kept.is_err() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        match serde_json::to_string(event) {
+            Ok(event) => self.keep(Entry::Event(event)).await,
+            Err(_) => Err(self.refuse(SpoolError::Broken)),
         }
-        kept
     }
 
-    async fn try_append(&self, event: &ReservationEvent) -> Result<(), SpoolError> {
-        let event = serde_json::to_string(event).map_err(|_| SpoolError::Broken)?;
+    /// Keeps a webhook that was rejected; answers when it is on disk.
+    pub async fn append_rejected(&self, webhook: &Rejection) -> Result<(), SpoolError> {
+        self.keep(Entry::Rejected(webhook.clone())).await
+    }
+
+    async fn keep(&self, what: Entry) -> Result<(), SpoolError> {
         let (answer, result) = oneshot::channel();
-        self.queue.send(Keep { event, answer }).await.map_err(|_| SpoolError::Broken)?;
-        result.await.map_err(|_| SpoolError::Broken)?
+        let kept = match self.queue.send(Keep { what, answer }).await {
+            Ok(()) => result.await.unwrap_or(Err(SpoolError::Broken)),
+            Err(_) => Err(SpoolError::Broken),
+        };
+        kept.map_err(|error| self.refuse(error))
+    }
+
+    fn refuse(&self, error: SpoolError) -> SpoolError {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        error
     }
 
     /// How full the file is; changes wake.
@@ -107,7 +137,7 @@ impl Spool {
         self.max_bytes
     }
 
-    /// Events that were not kept.
+    /// Events and rejected webhooks that were not kept.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -172,26 +202,55 @@ async fn run(
     }
 }
 
-/// One commit; what does not fit is refused.
 async fn keep(file: &SpoolFile, max_bytes: u64, waiting: Vec<Keep>) {
-    let mut bytes = file.usage().borrow().bytes;
-    let (kept, refused): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|keep| {
-        let fits = bytes + size(&keep.event) <= max_bytes;
-        bytes += if fits { size(&keep.event) } else { 0 };
-        fits
-    });
-    answer(refused, Err(SpoolError::Full));
-    if !kept.is_empty() {
-        let events: Vec<_> = kept.iter().map(|keep| keep.event.as_str()).collect();
-        let written = file.insert(&events).await;
-        answer(kept, written);
+    let (mut events, mut rejected) = (Vec::new(), Vec::new());
+    for Keep { what, answer } in waiting {
+        match what {
+            Entry::Event(event) => events.push((event, answer)),
+            Entry::Rejected(webhook) => rejected.push((webhook, answer)),
+        }
+    }
+    if !events.is_empty() {
+        keep_events(file, max_bytes, events).await;
+    }
+    if !rejected.is_empty() {
+        keep_rejected(file, max_bytes, rejected).await;
     }
 }
 
-fn answer(kept: Vec<Keep>, result: Result<(), SpoolError>) {
-    for keep in kept {
-        // Whoever no longer waits has hung up; the event is kept all the same.
-        let _ = keep.answer.send(result);
+/// One commit; what does not fit is refused.
+async fn keep_events(file: &SpoolFile, max_bytes: u64, waiting: Vec<(String, Answer)>) {
+    let mut bytes = file.usage().borrow().bytes;
+    let (kept, refused): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(event, _)| {
+        let fits = bytes + size(event) <= max_bytes;
+        bytes += if fits { size(event) } else { 0 };
+        fits
+    });
+    tell(refused, Err(SpoolError::Full));
+    if !kept.is_empty() {
+        let events: Vec<_> = kept.iter().map(|(event, _)| event.as_str()).collect();
+        let written = file.insert(&events).await;
+        tell(kept, written);
+    }
+}
+
+/// One commit; what would not fit by itself is refused.
+async fn keep_rejected(file: &SpoolFile, max_bytes: u64, waiting: Vec<(Rejection, Answer)>) {
+    let room = Room { rows: REJECTED_ROWS, bytes: max_bytes / REJECTED_PART };
+    let (kept, refused): (Vec<_>, Vec<_>) =
+        waiting.into_iter().partition(|(webhook, _)| webhook.body.len() as u64 <= room.bytes);
+    tell(refused, Err(SpoolError::Full));
+    if !kept.is_empty() {
+        let webhooks: Vec<_> = kept.iter().map(|(webhook, _)| webhook).collect();
+        let written = file.insert_rejected(&webhooks, room).await;
+        tell(kept, written);
+    }
+}
+
+fn tell<T>(kept: Vec<(T, Answer)>, result: Result<(), SpoolError>) {
+    for (_, answer) in kept {
+        // Whoever no longer waits has hung up; it is kept all the same.
+        let _ = answer.send(result);
     }
 }
 

@@ -13,10 +13,12 @@ use super::{SpoolError, aside};
 use crate::db::{self, Bind, Db, Failure};
 
 /// Identifiers only grow, so what is read after one that was seen is new. `dead` keeps events that the
-/// database refused for good, for whoever looks into why.
-const SCHEMA: [&str; 2] = [
+/// database refused for good, for whoever looks into why. `rejected` came later; an older file gets it here.
+const SCHEMA: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS spool (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS dead (id INTEGER PRIMARY KEY, event TEXT NOT NULL, reason TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS rejected (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, \
+     received_at TEXT NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL)",
 ];
 
 /// How full the file is.
@@ -24,10 +26,20 @@ const SCHEMA: [&str; 2] = [
 pub struct Usage {
     /// Events that wait to be applied.
     pub waiting: u64,
+    /// Rejected webhooks that wait to be stored.
+    pub rejected: u64,
     /// Bytes of the events in the file, waiting or refused.
     pub bytes: u64,
     /// The file could not be used the last time.
     pub is_broken: bool,
+}
+
+impl Usage {
+    /// How many webhooks wait for the database, of either kind.
+    #[must_use]
+    pub fn webhooks(&self) -> u64 {
+        self.waiting + self.rejected
+    }
 }
 
 /// An event that waits, as it is in the file.
@@ -166,7 +178,10 @@ impl SpoolFile {
 
     /// Does something with the file, and nothing else at the same time. After an error it is opened anew the next
     /// time, or set aside if it is damaged.
-    async fn using<T>(&self, work: impl AsyncFnOnce(Db) -> Result<T, DbErr>) -> Result<T, SpoolError> {
+    pub(super) async fn using<T>(
+        &self,
+        work: impl AsyncFnOnce(Db) -> Result<T, DbErr>,
+    ) -> Result<T, SpoolError> {
         let mut open = self.open.lock().await;
         let result = match self.opened(&mut open).await {
             Ok(file) => work(file).await,
@@ -248,11 +263,17 @@ async fn prepare(file: &Db, seen: i64) -> Result<(), DbErr> {
 
 async fn usage_of(file: &Db) -> Result<Usage, DbErr> {
     let sql = "SELECT COUNT(*) AS waiting, COALESCE(SUM(LENGTH(CAST(event AS BLOB))), 0) AS bytes, \
-               (SELECT COALESCE(SUM(LENGTH(CAST(event AS BLOB))), 0) FROM dead) AS dead FROM spool";
+               (SELECT COALESCE(SUM(LENGTH(CAST(event AS BLOB))), 0) FROM dead) AS dead, \
+               (SELECT COUNT(*) FROM rejected) AS rejected FROM spool";
     let row = db::query_one(file.pool(), sql, []).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("spool".to_owned()))?;
     let number = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs);
-    Ok(Usage { waiting: number("waiting")?, bytes: number("bytes")? + number("dead")?, is_broken: false })
+    Ok(Usage {
+        waiting: number("waiting")?,
+        rejected: number("rejected")?,
+        bytes: number("bytes")? + number("dead")?,
+        is_broken: false,
+    })
 }
 
 /// What an event counts.

@@ -35,11 +35,11 @@ names! {
     Histogram BATCH_SECONDS "besty_ingest_batch_seconds" "How long the writer took for a batch, commit included";
     Gauge QUEUED "besty_ingest_queue_events" "Events that wait for the writer";
 
-    Gauge SPOOL_IN_USE "besty_spool_in_use" "1 while the database is away or events wait in the spool";
-    Gauge SPOOL_WAITING "besty_spool_waiting" "Events in the spool that wait to be applied";
+    Gauge SPOOL_IN_USE "besty_spool_in_use" "1 while the database is away or webhooks wait in the spool";
+    Gauge SPOOL_WAITING "besty_spool_waiting" "Webhooks in the spool that wait for the database";
     Gauge SPOOL_BYTES "besty_spool_bytes" "Bytes of the events in the spool";
     Gauge SPOOL_MAX "besty_spool_max_bytes" "Bytes the spool may hold (SPOOL_MAX_BYTES)";
-    Counter SPOOL_REFUSED "besty_spool_refused_total" "Events the spool could not keep: full or not to be written";
+    Counter SPOOL_REFUSED "besty_spool_refused_total" "Webhooks the spool could not keep: full or not to be written";
     Counter SPOOL_SET_ASIDE "besty_spool_set_aside_total" "Spool files that were damaged and set aside";
 
     Gauge LOG_HEAD "besty_feed_log_head" "The newest position in the change log of the database";

@@ -20,13 +20,13 @@ pub struct Readings {
     pub is_database_up: bool,
     /// Events that wait for the writer.
     pub queued: usize,
-    /// Events that wait in the spool.
+    /// Webhooks that wait in the spool.
     pub spool_waiting: u64,
     /// Whether the database is away or events wait.
     pub spool_in_use: bool,
     /// Bytes in the spool, and how many there may be.
     pub spool_bytes: (u64, u64),
-    /// Events the spool did not keep.
+    /// Webhooks the spool did not keep.
     pub spool_refused: u64,
     /// Damaged spool files that this process set aside.
     pub spool_set_aside: u64,
