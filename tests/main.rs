@@ -7,6 +7,7 @@
 mod support;
 
 mod access;
+mod at_once;
 mod audit;
 mod automation;
 mod broadcast;

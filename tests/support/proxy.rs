@@ -98,6 +98,11 @@ impl Proxy {
         self.hold.subscribe().wait_for(|hold| *hold == Hold::Held).await.unwrap();
     }
 
+    /// Passes on the request that is held back.
+    pub fn let_go(&self) {
+        self.hold.send_replace(Hold::Nothing);
+    }
+
     /// Holds everything back from now on. Connections stay.
     pub fn hold_everything(&self) {
         self.hold.send_replace(Hold::Everything);
@@ -165,7 +170,8 @@ async fn connect(near: TcpStream, far: TcpStream, hold: &watch::Sender<Hold>, st
                 }
                 Hold::Request(text) if holds(said, text) => {
                     hold.send_replace(Hold::Held);
-                    std::future::pending::<()>().await;
+                    // An error says that there is no proxy any more.
+                    let _ = hold.subscribe().wait_for(|hold| *hold == Hold::Nothing).await;
                 }
                 Hold::Nothing | Hold::Held | Hold::Commit(_) | Hold::Answer(_) | Hold::Request(_) => {}
             }
