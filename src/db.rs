@@ -20,6 +20,7 @@ use sea_orm::{
     QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
     sqlx::{
         Connection as _, Database, PgConnection, Pool,
+        postgres::PgConnectOptions,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
@@ -85,6 +86,9 @@ impl Db {
         if url.starts_with("sqlite:") {
             return Ok(Self::new(open(url, settings.pool_max, None).await?, None));
         }
+        // Read here first: sea-orm repeats what it can't read, and a password in it.
+        let readable = url.parse::<PgConnectOptions>();
+        readable.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
         let for_batches = if settings.pool_max > 4 { 2 } else { 1 };
         let pool = open(url, settings.pool_max.saturating_sub(for_batches).max(1), None).await?;
         let batches = open_for_batches(url, for_batches).await?;

@@ -35,6 +35,7 @@ mod ops;
 mod over_http;
 mod pace;
 mod paging;
+mod password;
 mod reads;
 mod recent;
 mod registration;

@@ -47,6 +47,52 @@ impl TestDb {
         Self { url: format!("postgres://{user}@{host}"), ..db }
     }
 
+    /// The same, for a user whom PostgreSQL asks for this password: as it is, and as it is in a URL.
+    pub async fn postgres_with_password(password: (&str, &str)) -> Self {
+        let db = Self::postgres().await;
+        let user = format!("p{}", uuid::Uuid::new_v4().simple());
+        db.sql(&format!("CREATE ROLE {user} LOGIN SUPERUSER PASSWORD '{}'", password.0)).await;
+        // A line for this user only, before the one that trusts everybody.
+        let rules = format!("{}/pg_hba.conf", std::env::var("TEST_POSTGRES_DATA").unwrap());
+        {
+            static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+            let _alone = ONE_AT_A_TIME.lock().await;
+            let others = std::fs::read_to_string(&rules).unwrap();
+            std::fs::write(&rules, format!("host all {user} 127.0.0.1/32 scram-sha-256\n{others}")).unwrap();
+            db.sql("SELECT pg_reload_conf()").await;
+        }
+        let (_, host) = db.url.split_once('@').unwrap();
+        let open = format!("postgres://{user}@{host}");
+        super::within("the server to ask for the password", async {
+            while let Ok(trusted) = sea_orm::Database::connect(&open).await {
+                trusted.close().await.unwrap();
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        Self { url: format!("postgres://{user}:{}@{host}", password.1), ..db }
+    }
+
+    /// Gives its user another password.
+    pub async fn set_password(&self, password: &str) {
+        self.sql(&format!("ALTER ROLE {} PASSWORD '{password}'", self.parts().0)).await;
+    }
+
+    /// The user, where the server listens, and the name of the database.
+    pub fn parts(&self) -> (String, String, String) {
+        let (user, rest) = self.url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+        let (at, name) = rest.split_once('/').unwrap();
+        let user = user.split(':').next().unwrap_or(user);
+        (user.to_owned(), at.to_owned(), name.to_owned())
+    }
+
+    /// Runs a statement as this database's user.
+    async fn sql(&self, statement: &str) {
+        let admin = sea_orm::Database::connect(&self.url).await.unwrap();
+        admin.execute_unprepared(statement).await.unwrap();
+        admin.close().await.unwrap();
+    }
+
     /// The same, reached through a proxy that can be cut.
     pub async fn postgres_behind_proxy() -> (Self, Proxy) {
         Self::postgres().await.behind_proxy()
