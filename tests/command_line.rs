@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use besty::db::{self, Db};
 use tokio::process::Command;
 
 use crate::support::{TestDb, binary, within};
@@ -104,6 +105,24 @@ async fn migrate_may_be_repeated() {
             assert!(ok, "{said}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_sqlite_file_is_migrated_as_a_whole_or_not_at_all() {
+    let (folder, command) = besty(&["migrate"], &[]);
+    let db = Db::open_file(&folder.path().join("besty.db")).await.unwrap();
+    // In the way of the newest migration, which indexes a table of this name.
+    db::execute(db.pool(), "CREATE VIEW audit AS SELECT 1 AS at, 1 AS id", []).await.unwrap();
+    let (ok, _, said) = run(command).await;
+    assert!(!ok && said.contains("migrations"), "{said}");
+    let left =
+        db::query_all(db.pool(), "SELECT name FROM sqlite_schema WHERE name <> 'audit'", []).await.unwrap();
+    assert!(left.is_empty(), "{} are left", left.len());
+    db::execute(db.pool(), "DROP VIEW audit", []).await.unwrap();
+    let mut again = binary::command(folder.path());
+    again.arg("migrate");
+    let (ok, _, said) = run(again).await;
+    assert!(ok, "{said}");
 }
 
 #[tokio::test]

@@ -47,9 +47,10 @@ async fn migrate(db: &Db) -> Result<(), DbErr> {
         }
         return lock.commit().await;
     }
-    // One process has the file; the transaction would only be in the migrations' way.
-    drop(lock);
-    migration::Migrator::up(db.pool(), None).await
+    // All of them or none, or a kill between two statements of one would be in the way of the next start. Each
+    // statement by itself is also synced by itself.
+    migration::Migrator::up(lock.conn(), None).await?;
+    lock.commit().await
 }
 
 /// Whether all migrations of this version are applied. So may be those of a newer one, which is to be replaced or
