@@ -74,18 +74,26 @@ async fn a_storm_of_events_ends_like_sorted_ones(db: TestDb) {
     };
     assert!(answers.iter().all(|(_, answer)| answer.as_ref().unwrap().0 == 200));
     let (applied, stale, duplicate) = (count("applied"), count("stale"), count("duplicate"));
+    // On a busy machine the database may take too long for some: they are spooled, and applied afterwards.
+    let queued = count("queued");
     println!(
         "{} events in {took:.1} s, {conflicts} of them repeats that conflict: {applied} applied, {stale} stale, \
-         {duplicate} duplicates",
+         {duplicate} duplicates, {queued} queued",
         storm.len()
     );
+    for app in [Some(&app), other.as_ref()].into_iter().flatten() {
+        app.metric_is("besty_spool_waiting", 0).await;
+    }
 
     let rows = store::latest(app.running().db(), &ReservationFilter::default(), 10_000, 0).await.unwrap();
     fold::check_rows(&rows, &parsed(&base));
     let pool = db.connect().await;
     let entries = fold::check_log(&pool, &rows).await;
     let by_events = entries.iter().filter(|entry| entry.kind != "guest_updated").count();
-    assert_eq!(by_events, applied, "the log holds each applied event once");
+    assert!(
+        (applied..=applied + queued).contains(&by_events),
+        "the log holds each applied event once: {by_events}"
+    );
     assert!(entries.windows(2).all(|pair| pair[0].seq < pair[1].seq));
 
     let wanted: Vec<_> =
