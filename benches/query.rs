@@ -39,6 +39,9 @@ const REQUESTS: usize = 60;
 /// Of what takes seconds there are fewer: these, or what this time is enough for.
 const FEWEST: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Requests before those: PostgreSQL plans a statement anew for the first five times on each connection of a pool.
+const WARM_UP: usize = 100;
+const WARM_UP_PATIENCE: Duration = Duration::from_secs(2);
 const PROPERTIES: u64 = 200;
 
 /// Rows numbered from `:first` to `:last`: check-ins over three years, 1 to 14 nights and one stay in a
@@ -205,10 +208,10 @@ fn times(sides: &[&Side], rows: u64) -> Vec<(String, Vec<Taken>)> {
     let mut buffer = Vec::new();
     let mut streams: Vec<_> = sides.iter().map(|side| connect(side.address)).collect();
     let requests = streams.iter_mut().map(|stream| pages_and_searches(stream, rows)).collect::<Vec<_>>();
-    let of_one = |n: usize| {
-        let mut taken = vec![Vec::with_capacity(REQUESTS); streams.len()];
+    let mut in_turns = |n: usize, most: usize, fewest: usize, patience: Duration| {
+        let mut taken = vec![Vec::with_capacity(most); streams.len()];
         let begun = Instant::now();
-        while taken[0].len() < REQUESTS && (taken[0].len() < FEWEST || begun.elapsed() < PATIENCE) {
+        while taken[0].len() < most && (taken[0].len() < fewest || begun.elapsed() < patience) {
             for ((stream, requests), taken) in streams.iter_mut().zip(&requests).zip(&mut taken) {
                 let start = Instant::now();
                 let answer = exchange(stream, &requests[n].1, &mut buffer);
@@ -216,6 +219,11 @@ fn times(sides: &[&Side], rows: u64) -> Vec<(String, Vec<Taken>)> {
                 taken.push(start.elapsed().as_secs_f64() * 1_000.0);
             }
         }
+        taken
+    };
+    let of_one = |n: usize| {
+        in_turns(n, WARM_UP, 1, WARM_UP_PATIENCE);
+        let taken = in_turns(n, REQUESTS, FEWEST, PATIENCE);
         let summary = |mut taken: Vec<f64>| {
             taken.sort_by(f64::total_cmp);
             Taken { p50: taken[taken.len() / 2], p95: taken[taken.len() * 95 / 100] }
