@@ -204,7 +204,6 @@ impl Writer {
             halve_unclear: false,
         };
         let mut jobs = Vec::with_capacity(BATCH);
-        let mut is_crowded = false;
         loop {
             let taken = tokio::select! {
                 biased;
@@ -217,30 +216,9 @@ impl Writer {
             if taken == 0 {
                 return;
             }
-            if is_crowded || taken > 1 {
-                self.gather(&mut jobs).await;
-            }
-            is_crowded = jobs.len() > 1;
             pulse.begin();
             self.write(&table, &mut jobs).await;
             pulse.rest();
-        }
-    }
-
-    /// Takes what requests that are being read right now bring, as long as they do. Those who were just
-    /// answered come back together: without this, the first of them would have a transaction of its own and
-    /// keep the others waiting. There is no timer in it: when nothing else is to be done, nothing is waited for.
-    /// One who comes alone, as the one before did, is not asked for company: giving way wakes another thread.
-    async fn gather(&mut self, jobs: &mut Vec<Job>) {
-        let mut before = 0;
-        while jobs.len() > before && jobs.len() < BATCH {
-            before = jobs.len();
-            tokio::task::yield_now().await;
-            while jobs.len() < BATCH
-                && let Ok(job) = self.queue.try_recv()
-            {
-                jobs.push(job);
-            }
         }
     }
 
