@@ -21,6 +21,7 @@ mod m20261122_000011_updated_at;
 mod m20261122_000012_spans;
 mod m20261122_000013_audit;
 mod m20261122_000014_stays;
+mod m20261122_000015_cheaper_batch;
 mod sql;
 
 /// The list of migrations, oldest first.
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000012_spans::Migration),
             Box::new(m20261122_000013_audit::Migration),
             Box::new(m20261122_000014_stays::Migration),
+            Box::new(m20261122_000015_cheaper_batch::Migration),
         ]
     }
 }

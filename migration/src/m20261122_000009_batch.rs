@@ -20,7 +20,7 @@ CREATE INDEX IF NOT EXISTS besty_changes_of_key ON changes (key)
 /// `row_ids` holds 0 for a row that is new. A guest's version is '' where the guest is in `learned`,
 /// which brings its own: a row's guest fields are always those of `guests`. An empty text stands for
 /// NULL in `webhook_ids` and `befores`.
-const APPLY: &str = "
+pub(crate) const APPLY: &str = "
 CREATE OR REPLACE FUNCTION besty_apply_batch(
     feed_lock bigint, at timestamptz, learned jsonb,
     row_ids int[], versions text[], ids text[], properties text[], guests text[], guest_versions text[],
