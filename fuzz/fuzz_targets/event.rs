@@ -16,5 +16,6 @@ mod reservations {
 mod invariants;
 
 fuzz_target!(|body: &[u8]| {
-    invariants::check(body);
+    // It panics where it has something to say.
+    let _ = invariants::check(body);
 });
