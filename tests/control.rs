@@ -18,6 +18,7 @@ on_both!(
     what_a_finished_broadcast_has_left_is_tried_again,
     impossible_commands_change_nothing,
     refused_credentials_suspend_and_cost_no_try,
+    what_left_before_a_suspension_does_not_suspend_again,
     a_long_wait_suspends_until_it_is_over,
     a_dead_provider_suspends_and_the_broadcast_comes_back_by_itself,
     what_is_uncertain_is_held_for_a_person,
@@ -191,6 +192,20 @@ async fn refused_credentials_suspend_and_cost_no_try(db: TestDb) {
     let data = app.graphql(query, json!({ "id": id })).await;
     let messages = data["broadcast"]["messages"]["nodes"].as_array().unwrap().clone();
     assert!(messages.iter().all(|message| message["attempts"] == 1), "no try was spent: {messages:?}");
+    app.stop().await;
+}
+
+async fn what_left_before_a_suspension_does_not_suspend_again(db: TestDb) {
+    let settings = GuestApiSettings { latency: Duration::from_secs(1), ..quick() };
+    let (app, provider) = start_with(&db, settings, 12).await;
+    provider.api.faults().add(Fault::always(Effect::answer(401)).on(Kind::Message));
+    let id = broadcast(&app, &json!({})).await;
+    until(&app, &id, "SUSPENDED").await;
+    provider.api.faults().clear();
+    let (resumed, _) = command(&app, "Resume", &id).await;
+    assert_eq!(resumed["status"], "SENDING");
+    assert!(provider.api.report().in_flight > 0, "requests that left before are answered after");
+    until(&app, &id, "COMPLETED").await;
     app.stop().await;
 }
 

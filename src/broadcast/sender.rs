@@ -71,6 +71,8 @@ struct Leaving {
     claimed: Claimed,
     policy: UncertainPolicy,
     epoch: i64,
+    /// Cancelled once its broadcast sends no more.
+    stop: CancellationToken,
 }
 
 /// A request's end: the outcome, or `None` when it did not leave.
@@ -287,6 +289,7 @@ impl Sender {
         let (guest_id, key) =
             (claimed.guest_id.clone(), message_key(claimed.broadcast_id, &claimed.guest_id));
         let (stop, broadcast_id) = (work.stops.entry(broadcast.id).or_default().clone(), broadcast.id);
+        let stopped = stop.clone();
         let request = work.requests.spawn(async move {
             let may_leave = stop.run_until_cancelled(permit.turn()).await;
             if may_leave != Some(true) || stop.is_cancelled() {
@@ -301,7 +304,8 @@ impl Sender {
             permit.answered(&outcome);
             Some(outcome)
         });
-        work.leaving.insert(request.id(), Leaving { claimed, policy: broadcast.on_uncertain, epoch });
+        work.leaving
+            .insert(request.id(), Leaving { claimed, policy: broadcast.on_uncertain, epoch, stop: stopped });
     }
 
     fn finish(&mut self, ended: Ended, work: &mut UnderWay) {
@@ -310,14 +314,18 @@ impl Sender {
             (error.id(), Some(Outcome::Ambiguous { reason: "the request was cut off".to_owned() }))
         });
         let Some(leaving) = work.leaving.remove(&id) else { return };
-        if let Some(outcome) = &outcome {
+        // Credentials that were refused before a rest began are not refused again by what left before it.
+        let is_old = leaving.stop.is_cancelled() && matches!(outcome, Some(Outcome::Unauthorized { .. }));
+        if let Some(outcome) = &outcome
+            && !is_old
+        {
             work.health.heard((leaving.claimed.broadcast_id, &leaving.claimed.guest_id), outcome);
         }
         work.unwritten.push(self.judge(leaving, outcome, work.health.is_dead()));
     }
 
     fn judge(&mut self, leaving: Leaving, outcome: Option<Outcome<()>>, is_dead: bool) -> Verdict {
-        let Leaving { claimed, policy, epoch } = leaving;
+        let Leaving { claimed, policy, epoch, .. } = leaving;
         let attempt = claimed.attempts + 1;
         let case = Circumstances { policy, is_last_try: attempt >= self.max_attempts, is_dead };
         let judgement = outcome::judge(outcome, case);
