@@ -4,17 +4,12 @@ use std::{ops::Deref, sync::Arc};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, Method, header},
     middleware,
-    response::Response,
     routing::{get, post},
 };
 use tokio_util::sync::CancellationToken;
-use tower_http::{
-    cors::{AllowOrigin, CorsLayer},
-    set_header::SetResponseHeaderLayer,
-};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
     access::Access,
@@ -25,6 +20,7 @@ use crate::{
 mod answer;
 mod body;
 mod connections;
+mod envelope;
 mod graphql;
 mod guard;
 mod health;
@@ -43,6 +39,7 @@ mod stalled;
 mod webhooks;
 
 pub use connections::Connections;
+use envelope::Envelope;
 pub use reception::{Front, Reception};
 pub use secrets::Secrets;
 pub use serve::serve;
@@ -92,6 +89,7 @@ pub struct Parts {
 /// Every route.
 pub fn router(reception: Reception) -> Router {
     let cors = cors(&reception.origins);
+    let envelope = Envelope::new(reception.leaving.clone());
     let routes = Router::new()
         .route("/webhooks", post(webhooks::receive))
         .route("/api/health", get(health::health))
@@ -100,36 +98,13 @@ pub fn router(reception: Reception) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route_layer(middleware::from_fn_with_state(reception.access.clone(), guard::guard))
         .fallback(reception::pass_on)
-        // Handlers that take a body read it themselves, with a limit of their own.
-        .layer(DefaultBodyLimit::disable())
-        .layer(farewell(reception.leaving.clone()))
         .with_state(reception);
-    let routes = secured(match cors {
+    let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
-    });
-    // The outermost, so that every answer has one.
-    routes.layer(middleware::from_fn_with_state(request_id::Ids::default(), request_id::carry))
-}
-
-/// What every answer says to browsers, unless its route says something else: take it for what it says it is,
-/// run nothing of it, show it in no frame, and tell nobody where you were.
-fn secured(routes: Router) -> Router {
-    let layer = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    routes
-        .layer(layer(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(layer(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
-        .layer(layer(header::X_FRAME_OPTIONS, "DENY"))
-        .layer(layer(header::REFERRER_POLICY, "no-referrer"))
-}
-
-/// Has HTTP/1 connections end with their next answer once the server is about to stop, so that none of them
-/// brings a request when it is too late.
-fn farewell(
-    leaving: CancellationToken,
-) -> SetResponseHeaderLayer<impl Clone + Fn(&Response) -> Option<HeaderValue>> {
-    let close = move |_: &Response| leaving.is_cancelled().then(|| HeaderValue::from_static("close"));
-    SetResponseHeaderLayer::if_not_present(header::CONNECTION, close)
+    };
+    // The outermost: what answers without asking a route has it too.
+    routes.layer(middleware::from_fn_with_state(envelope, envelope::wrap))
 }
 
 /// The routes that need a database.
@@ -142,7 +117,6 @@ fn behind(state: HttpState) -> Router {
         .route("/api/webhooks/register", post(rest::webhooks::register))
         .merge(pages::routes())
         .route_layer(middleware::from_fn_with_state(state.access.clone(), guard::guard))
-        .layer(DefaultBodyLimit::disable())
         .with_state(state)
 }
 

@@ -1,24 +1,16 @@
-//! `X-Request-Id`: the caller's if it is a plain one, else one of ours. It is in the answer and in every line of
-//! the log that the request writes. A trace begins here too.
+//! `X-Request-Id`: the caller's if it is a plain one, else one of ours.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderName, HeaderValue},
-    middleware::Next,
-    response::Response,
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::telemetry::{
-    request_id::{self, RequestId},
-    traces,
-};
+use crate::telemetry::request_id::RequestId;
 
-const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Where it is, in a request and in its answer.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest that is taken from outside.
 const LENGTH_MAX: usize = 128;
 
@@ -40,21 +32,9 @@ impl Ids {
     }
 }
 
-/// Runs the request with its identifier.
-pub(super) async fn carry(State(ids): State<Ids>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(HEADER).and_then(plain);
-    let id = RequestId::from(given.map_or_else(|| ids.next(), str::to_owned));
-    let span = traces::request(request.method(), request.uri().path(), request.headers());
-    let answering = traces::within(span.clone(), next.run(request));
-    let mut response = request_id::scope(id.clone(), answering).await;
-    if let Some(span) = span {
-        traces::answered(&span, response.status());
-    }
-    // It is plain, so it is a header.
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(HEADER, value);
-    }
-    response
+/// The identifier of a request.
+pub(super) fn of(headers: &HeaderMap, ids: &Ids) -> RequestId {
+    headers.get(HEADER).and_then(plain).map_or_else(|| ids.next(), str::to_owned).into()
 }
 
 /// Nothing that could break a line of a log, or hide in it.
