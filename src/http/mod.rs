@@ -25,6 +25,7 @@ mod graphql;
 mod guard;
 mod health;
 mod idle;
+mod in_place;
 mod line;
 mod metrics;
 mod origin;

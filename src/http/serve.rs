@@ -37,6 +37,7 @@ use super::{
     answer::Refusal,
     connections::Spare,
     idle::{Busy, Unused},
+    in_place::in_place,
     line::LineStream,
     sockets::Times,
     stalled::{Connection, Listener},
@@ -59,7 +60,7 @@ tokio::task_local! {
 pub async fn serve(mut listener: Listener, router: Router, times: Times, stopping: CancellationToken) {
     let (connections, patience) = (TaskTracker::new(), listener.patience());
     while let Some((io, _)) = stopping.run_until_cancelled(listener.accept()).await {
-        connections.spawn(connection(io, router.clone(), patience, times, stopping.clone()));
+        connections.spawn(in_place(connection(io, router.clone(), patience, times, stopping.clone())));
     }
     drop(listener);
     connections.close();

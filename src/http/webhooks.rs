@@ -58,7 +58,7 @@ async fn take(state: &Reception, request: Request) -> Result<&'static str, Refus
     match event::parse(&body) {
         Err(error) => Err(Box::pin(reject(state, &body, error.to_string(), now)).await),
         Ok(Parsed::Ignored) => Ok("ignored"),
-        Ok(Parsed::Event(event)) => match state.ingest.apply(*event).await {
+        Ok(Parsed::Event(event)) => match state.ingest.apply(event).await {
             Ok(Taken::Written(Applied::Applied)) => Ok("applied"),
             Ok(Taken::Written(Applied::Stale)) => Ok("stale"),
             Ok(Taken::Written(Applied::Duplicate)) => Ok("duplicate"),
