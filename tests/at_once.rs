@@ -3,6 +3,8 @@
 //!
 //! PostgreSQL only: a SQLite file has one process, and nothing is decided before it may write.
 
+use std::sync::Arc;
+
 use besty::{
     feed::Feed,
     reservations::{
@@ -36,7 +38,7 @@ impl Process {
     }
 
     async fn apply(&self, event: &Value) -> Applied {
-        let events = [parsed(event)];
+        let events = [Arc::new(parsed(event))];
         let applying = batch::apply(&self.feed, &self.recent, &events, DateTime::UNIX_EPOCH);
         within("an event to be applied", Box::pin(applying)).await.unwrap()[0]
     }

@@ -1,5 +1,7 @@
 //! Any order, any repeats, any batches: the same rows.
 
+use std::sync::Arc;
+
 use besty::{
     feed::Feed,
     reservations::{
@@ -71,7 +73,7 @@ async fn shuffled_and_repeated_events_end_like_sorted_ones(db: TestDb) {
             besty::db::execute(pool.pool(), format!("DELETE FROM {table}"), []).await.unwrap();
         }
         let mut shuffled: Vec<_> =
-            events.iter().chain(events.iter().take(events.len() / 3)).cloned().collect();
+            events.iter().chain(events.iter().take(events.len() / 3)).cloned().map(Arc::new).collect();
         shuffled.shuffle(&mut StdRng::seed_from_u64(seed));
         for batch in shuffled.chunks(batch) {
             batch::apply(&feed, &recent, batch, DateTime::UNIX_EPOCH).await.unwrap();

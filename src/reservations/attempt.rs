@@ -73,7 +73,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Applies events, in as few transactions as it takes; answers in their order.
-    pub(super) async fn apply(&self, events: &[ReservationEvent]) -> Vec<Fate> {
+    pub(super) async fn apply(&self, events: &[Arc<ReservationEvent>]) -> Vec<Fate> {
         let mut fates = Vec::with_capacity(events.len());
         let mut parts = vec![events];
         let mut unclear = 0;
@@ -105,7 +105,7 @@ impl Table {
         matches!(fate, Fate::Refused(_)) || (self.halve_unclear && matches!(fate, Fate::Unclear(_)))
     }
 
-    async fn once(&self, events: &[ReservationEvent]) -> Result<Vec<Applied>, Fate> {
+    async fn once(&self, events: &[Arc<ReservationEvent>]) -> Result<Vec<Applied>, Fate> {
         let now = self.clock.now();
         traces::committing(now);
         let writing = batch::apply(&self.feed, &self.recent, events, now);

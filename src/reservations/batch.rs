@@ -3,7 +3,10 @@
 //! Under the feed lock nobody else writes, so the rows are read as they are, the newest event of each
 //! reservation is chosen by the order, and rows and changes are written in one go.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
@@ -34,7 +37,7 @@ pub enum Applied {
 pub async fn apply(
     feed: &Feed,
     recent: &Recent,
-    events: &[ReservationEvent],
+    events: &[Arc<ReservationEvent>],
     now: DateTime<Utc>,
 ) -> Result<Vec<Applied>, DbErr> {
     if let Some(connections) = feed.db().batches()
@@ -48,7 +51,7 @@ pub async fn apply(
 /// The same with the feed lock held from before the first read.
 async fn apply_locked(
     feed: &Feed,
-    events: &[ReservationEvent],
+    events: &[Arc<ReservationEvent>],
     now: DateTime<Utc>,
 ) -> Result<Vec<Applied>, DbErr> {
     let mut tx = feed.begin().await?;
@@ -81,7 +84,7 @@ impl Decision {
     /// `before` has the rows that are there, and `guests` has learned from the events.
     pub(super) fn new(
         before: &HashMap<&str, Before<'_>>,
-        events: &[ReservationEvent],
+        events: &[Arc<ReservationEvent>],
         guests: &GuestBook,
         now: DateTime<Utc>,
     ) -> Result<Self, DbErr> {
@@ -102,17 +105,17 @@ impl Decision {
 /// answer to each event. An event that a newer one of the same batch outran is stale.
 fn decide<'e>(
     before: &HashMap<&str, Before<'_>>,
-    events: &'e [ReservationEvent],
+    events: &'e [Arc<ReservationEvent>],
 ) -> (Vec<&'e ReservationEvent>, Vec<Applied>) {
     let mut newest: HashMap<&str, usize> = HashMap::with_capacity(events.len());
     let mut answers = Vec::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
         let id = event.reservation_id.as_str();
         let present = match newest.get(id) {
-            Some(&winner) => Some(Order::from(&events[winner])),
+            Some(&winner) => Some(Order::from(&*events[winner])),
             None => before.get(id).map(|before| Order::from(before.row)),
         };
-        let order = Order::from(event);
+        let order = Order::from(&**event);
         let answer = match present {
             Some(present) if order == present => Applied::Duplicate,
             Some(present) if order < present => Applied::Stale,
@@ -127,7 +130,7 @@ fn decide<'e>(
     }
     let mut winners: Vec<_> = newest.into_values().collect();
     winners.sort_unstable();
-    (winners.into_iter().map(|index| &events[index]).collect(), answers)
+    (winners.into_iter().map(|index| &*events[index]).collect(), answers)
 }
 
 fn row_after(

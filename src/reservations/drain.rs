@@ -184,12 +184,15 @@ impl Drain {
     }
 
     /// What was kept, as events. What can't be read was not written by us and never will be one.
-    async fn read(&self, kept: Vec<Waiting>) -> Result<(Vec<ReservationEvent>, Vec<Waiting>), SpoolError> {
+    async fn read(
+        &self,
+        kept: Vec<Waiting>,
+    ) -> Result<(Vec<Arc<ReservationEvent>>, Vec<Waiting>), SpoolError> {
         let (mut events, mut waiting) = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
         for kept in kept {
             match serde_json::from_str(&kept.event) {
                 Ok(event) => {
-                    events.push(event);
+                    events.push(Arc::new(event));
                     waiting.push(kept);
                 }
                 Err(error) => {

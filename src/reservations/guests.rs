@@ -4,7 +4,10 @@
 //! order. So the fields end alike however events and look-ups are mixed, what a stale event says of
 //! a guest is not lost, and an event without names loses none.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use entity::guest;
@@ -156,7 +159,7 @@ impl GuestBook {
     }
 
     /// Takes up what events say of their guests.
-    pub(super) fn learn_from(&mut self, events: &[ReservationEvent]) {
+    pub(super) fn learn_from(&mut self, events: &[Arc<ReservationEvent>]) {
         for event in events {
             let webhook_id = event.webhook_id.as_deref().unwrap_or_default();
             let source = GuestSource::Event { status: event.status, webhook_id };

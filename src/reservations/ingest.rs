@@ -94,7 +94,7 @@ pub struct Writer {
 
 #[derive(Debug)]
 struct Job {
-    event: ReservationEvent,
+    event: Arc<ReservationEvent>,
     answer: Answer,
     mark: Option<Mark>,
 }
@@ -125,20 +125,20 @@ pub fn new(
 
 impl Ingest {
     /// Takes an event; answers when it is safe. An event without a timestamp is stamped now.
-    pub async fn apply(&self, mut event: ReservationEvent) -> Result<Taken, IngestError> {
+    pub async fn apply(&self, mut event: Box<ReservationEvent>) -> Result<Taken, IngestError> {
         let started = Instant::now();
         event.timestamp.get_or_insert_with(|| self.clock.now());
-        let taken = self.take(event).await;
+        let taken = self.take(Arc::from(event)).await;
         self.metrics.ingested(started.elapsed());
         taken
     }
 
-    async fn take(&self, event: ReservationEvent) -> Result<Taken, IngestError> {
+    async fn take(&self, event: Arc<ReservationEvent>) -> Result<Taken, IngestError> {
         if self.availability.is_away() {
             return Box::pin(keep(&self.spool, &event)).await;
         }
         let (answer, result) = oneshot::channel();
-        let job = Job { event: event.clone(), answer, mark: traces::mark() };
+        let job = Job { event: Arc::clone(&event), answer, mark: traces::mark() };
         let written = async {
             self.queue(&event.guest_id).send(job).await.ok()?;
             result.await.ok()
@@ -243,7 +243,7 @@ impl Writer {
         join_all(kept).await;
     }
 
-    async fn fates(&self, table: &Table, events: &[ReservationEvent]) -> Vec<Fate> {
+    async fn fates(&self, table: &Table, events: &[Arc<ReservationEvent>]) -> Vec<Fate> {
         if self.availability.is_away() {
             return vec![Fate::Away; events.len()];
         }
@@ -295,7 +295,7 @@ mod tests {
         let (ingest, mut writers) = new(1, Clock::system(), spool.clone(), Availability::default(), metrics);
         // Nobody writes: the queue fills up and stays full.
         let started = Instant::now();
-        let taken = join_all((0..QUEUE + 100).map(|n| ingest.apply(event(n)))).await;
+        let taken = join_all((0..QUEUE + 100).map(|n| ingest.apply(Box::new(event(n))))).await;
         assert!(started.elapsed() < DEADLINE + KEEP, "{:?}", started.elapsed());
         assert!(taken.iter().all(|taken| *taken == Ok(Taken::Queued)), "each is told what is so");
         assert_eq!(spool.usage().borrow().waiting, (QUEUE + 100) as u64);

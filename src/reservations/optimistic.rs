@@ -6,7 +6,10 @@
 //! So it ends in what a batch that had held the lock all along would have written. What it can't do (rows of
 //! a guest whose fields change, a row it can't read) and what was outrun is left to that longer way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use entity::{guest, reservation};
@@ -67,7 +70,7 @@ pub(super) async fn apply(
     feed: &Feed,
     connections: &KeptConnections,
     recent: &Recent,
-    events: &[ReservationEvent],
+    events: &[Arc<ReservationEvent>],
     now: DateTime<Utc>,
 ) -> Result<Option<Vec<Applied>>, DbErr> {
     // An array holds no NULL. Ingest stamps what comes without a timestamp, so this is not the common case.
@@ -101,7 +104,7 @@ async fn try_upon(
     feed: &Feed,
     mut known: Known,
     is_remembered: bool,
-    events: &[ReservationEvent],
+    events: &[Arc<ReservationEvent>],
     now: DateTime<Utc>,
 ) -> Result<Attempt, DbErr> {
     if !read(connection, &mut known, events).await?
@@ -149,12 +152,12 @@ fn settled(known: Known, written: impl Iterator<Item = (Reservation, NewChange)>
 async fn read(
     connection: &mut PgConnection,
     known: &mut Known,
-    events: &[ReservationEvent],
+    events: &[Arc<ReservationEvent>],
 ) -> Result<bool, DbErr> {
-    let is_unknown = |event: &&ReservationEvent| {
+    let is_unknown = |event: &&Arc<ReservationEvent>| {
         !known.rows.contains_key(&event.reservation_id) || !known.guests.knows(&event.guest_id)
     };
-    let pair = |event: &'_ ReservationEvent| (event.reservation_id.clone(), event.guest_id.clone());
+    let pair = |event: &Arc<ReservationEvent>| (event.reservation_id.clone(), event.guest_id.clone());
     let pairs: BTreeSet<_> = events.iter().filter(is_unknown).map(pair).collect();
     if pairs.is_empty() {
         return Ok(true);
@@ -177,7 +180,7 @@ async fn read(
 async fn has_rows_of_new_guests(
     feed: &Feed,
     known: &mut Known,
-    events: &[ReservationEvent],
+    events: &[Arc<ReservationEvent>],
 ) -> Result<bool, DbErr> {
     let ids: BTreeSet<_> = events.iter().map(|event| event.guest_id.as_str()).collect();
     let new: Vec<_> = ids.into_iter().filter(|id| !known.guests.knows(id)).collect();

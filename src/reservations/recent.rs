@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hashlink::LruCache;
@@ -65,7 +65,7 @@ impl fmt::Debug for Recent {
 impl Recent {
     /// Takes what is remembered of the rows and guests of these events; `opened` counts the connections
     /// that were opened so far.
-    pub(super) fn take(&self, events: &[ReservationEvent], opened: u64) -> Taken {
+    pub(super) fn take(&self, events: &[Arc<ReservationEvent>], opened: u64) -> Taken {
         let (mut entries, mut taken) = (self.entries(), Taken::default());
         if entries.opened != opened {
             *entries = Entries::new(opened);
@@ -103,7 +103,7 @@ mod tests {
         let recent = Recent::default();
         let guests = HashMap::from([("g".to_owned(), Guest::default())]);
         recent.put(Taken { rows: HashMap::new(), guests });
-        let events = [event("g")];
+        let events = [Arc::new(event("g"))];
         let taken = recent.take(&events, 0);
         assert_eq!(taken.guests.len(), 1);
         recent.put(taken);

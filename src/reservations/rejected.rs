@@ -287,7 +287,7 @@ pub async fn retry(
     match event::parse(&webhook.body) {
         Ok(Parsed::Event(mut event)) => {
             event.timestamp.get_or_insert(webhook.received_at);
-            ingest.apply(*event).await?;
+            ingest.apply(event).await?;
         }
         // It has nothing to apply, and is not wrong any more.
         Ok(Parsed::Ignored) => {}
