@@ -8,15 +8,18 @@ use besty::{
 };
 use chrono::DateTime;
 use migration::MigratorTrait as _;
+use sea_orm::DbBackend;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{TestDb, on_both, within};
+use crate::support::{TestApp, TestDb, app::Provider, events, on_both, within};
 
 on_both!(
     many_writers_one_order,
     two_readers_see_the_same,
     a_reader_behind_the_ring_reads_the_log,
     cursors_know_their_log,
+    unwatched_the_head_is_known_from_what_was_committed,
 );
 
 async fn open(db: &TestDb) -> (Db, Feed) {
@@ -142,4 +145,33 @@ async fn cursors_know_their_log(db: TestDb) {
     besty::db::execute(pool.pool(), "UPDATE feed_state SET floor = 1", []).await.unwrap();
     assert_eq!(resume(feed.cursor(0)).await, Err(CursorError::Expired));
     pool.close().await.unwrap();
+}
+
+/// A call that writes a batch answers how far the log goes; what it answers has to be what is in the log.
+async fn unwatched_the_head_is_known_from_what_was_committed(db: TestDb) {
+    let provider = Provider::quick().await;
+    let app = TestApp::start(&db, &provider).await;
+    let hub = app.running().hub();
+    let mut committed = hub.feed().committed();
+    for n in 1..=20 {
+        let unread = committed.borrow_and_update().unread;
+        let mut event = events::named(n % 3);
+        event["timestamp"] = json!(format!("2026-03-01T22:00:{n:02}Z"));
+        app.apply(&event).await;
+        let (head, committed) = (hub.feed().head().await.unwrap(), *committed.borrow());
+        assert_eq!(head, i64::from(n), "nothing else is written");
+        let wanted = match app.running().db().backend() {
+            DbBackend::Sqlite => (0, unread + 1),
+            // Nothing that has to be read.
+            _ => (head, unread),
+        };
+        assert_eq!((committed.seq, committed.unread), wanted);
+        let moved = async {
+            while hub.head() != head {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the head", moved).await;
+    }
+    app.stop().await;
 }

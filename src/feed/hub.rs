@@ -2,7 +2,8 @@
 //!
 //! A watcher holds a position and nothing else: what it has not taken yet is in the ring, or, when
 //! the ring has moved on, in the log. A slow watcher therefore costs no memory and loses nothing.
-//! While nobody watches, the ring is empty and moves along with the head, and no change is read.
+//! While nobody watches, the ring is empty and moves along with the head, and no change is read: nor is the head,
+//! as long as this process commits and knows what.
 
 use std::{
     collections::VecDeque,
@@ -109,15 +110,18 @@ impl Hub {
         let mut committed = self.feed.committed();
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut failing = false;
+        let (mut failing, mut unread) = (false, 0);
         loop {
-            tokio::select! {
+            let own = tokio::select! {
                 () = cancel.cancelled() => return,
-                _ = committed.changed() => {}
-                () = self.hinted.notified() => {}
-                _ = poll.tick() => {}
-            }
-            match self.pull().await {
+                _ = committed.changed() => {
+                    let own = *committed.borrow_and_update();
+                    (own.unread == std::mem::replace(&mut unread, own.unread)).then_some(own.seq)
+                }
+                () = self.hinted.notified() => None,
+                _ = poll.tick() => None,
+            };
+            match self.pull(own).await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
                     tracing::warn!(%error, "the change log can't be read; trying again");
@@ -130,10 +134,14 @@ impl Hub {
     }
 
     /// Takes what is new in the log into the ring, and wakes the watchers. One who comes while there are
-    /// none finds what it misses in the log.
-    async fn pull(&self) -> Result<(), DbErr> {
+    /// none finds what it misses in the log. `own` is a sequence that this process has committed, when nothing else
+    /// is known to be new: whoever appended before it has committed before it.
+    async fn pull(&self, own: Option<i64>) -> Result<(), DbErr> {
         if self.head.receiver_count() == 0 {
-            let head = self.feed.head().await?;
+            let head = match own {
+                Some(seq) => seq.max(self.head()),
+                None => self.feed.head().await?,
+            };
             *self.lock() = Ring { start: head, entries: VecDeque::new() };
             self.head.send_replace(head);
             return Ok(());

@@ -122,26 +122,35 @@ impl TryFrom<change::Model> for Entry {
     }
 }
 
+/// What this process has committed to the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Committed {
+    /// The newest sequence that is known without reading the log; 0 when none is.
+    pub seq: i64,
+    /// Commits whose sequences are not known.
+    pub unread: u64,
+}
+
 /// The log of one database: where writers begin and readers read.
 #[derive(Clone, Debug)]
 pub struct Feed {
     db: Db,
     epoch: i64,
-    committed: watch::Sender<()>,
+    committed: watch::Sender<Committed>,
 }
 
 /// A write transaction that does not hold the feed lock yet.
 #[derive(Debug)]
 pub struct UnlockedTx {
     tx: WriteTx,
-    committed: watch::Sender<()>,
+    committed: watch::Sender<Committed>,
 }
 
 /// A write transaction that holds the feed lock.
 #[derive(Debug)]
 pub struct FeedTx {
     tx: WriteTx,
-    committed: watch::Sender<()>,
+    committed: watch::Sender<Committed>,
     appended: bool,
 }
 
@@ -153,7 +162,7 @@ impl Feed {
         db::execute(db.pool(), insert, [new_epoch.into()]).await?;
         let row = db::query_one(db.pool(), "SELECT epoch FROM feed_state WHERE id = 1", []).await?;
         let row = row.ok_or_else(|| DbErr::RecordNotFound("feed_state".to_owned()))?;
-        Ok(Self { db, epoch: row.try_get("", "epoch")?, committed: watch::Sender::new(()) })
+        Ok(Self { db, epoch: row.try_get("", "epoch")?, committed: watch::Sender::default() })
     }
 
     /// Begins a transaction with the feed lock taken. SQLite has one writer at a time, which is the same.
@@ -173,14 +182,14 @@ impl Feed {
         FEED_LOCK
     }
 
-    /// Says that a call appended and committed.
-    pub fn appended(&self) {
-        self.committed.send_replace(());
+    /// Says that a call appended and committed, and what the newest sequence was.
+    pub fn appended(&self, seq: i64) {
+        self.committed.send_modify(|committed| committed.seq = committed.seq.max(seq));
     }
 
     /// Changes after every commit of this process that appended something.
     #[must_use]
-    pub fn committed(&self) -> watch::Receiver<()> {
+    pub fn committed(&self) -> watch::Receiver<Committed> {
         self.committed.subscribe()
     }
 
@@ -300,7 +309,7 @@ impl FeedTx {
     pub async fn commit(self) -> Result<(), DbErr> {
         self.tx.commit().await?;
         if self.appended {
-            self.committed.send_replace(());
+            self.committed.send_modify(|committed| committed.unread += 1);
         }
         Ok(())
     }

@@ -40,8 +40,8 @@ struct Known {
 
 /// What became of a try.
 enum Attempt {
-    /// It is committed, and this is known by it.
-    Written(Vec<Applied>, Taken),
+    /// It is committed up to this sequence, and this is known by it.
+    Written(Vec<Applied>, i64, Taken),
     /// Something was not as it was remembered or read. Nothing is written.
     Outrun,
     /// This can't be done here. Nothing is written.
@@ -60,8 +60,12 @@ const READ: &str = "SELECT r.*, r.xmin::text AS version, g.xmin::text AS known_v
      LEFT JOIN reservations AS r ON r.reservation_id = e.reservation_id \
      LEFT JOIN guests AS g ON g.guest_id = e.guest_id";
 
-const APPLY: &str = "SELECT besty_apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-     $15, $16, $17, $18, $19, $20), pg_current_xact_id()::xid::text";
+/// Answers the version of what was written, and the newest sequence if anything was appended. The function stands
+/// where rows come from, so it is called before the rest is worked out.
+const APPLY: &str = "SELECT pg_current_xact_id()::xid::text, \
+     CASE WHEN cardinality($4) > 0 THEN currval('changes_seq_seq') ELSE 0 END \
+     FROM besty_apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+     $20)";
 
 /// Applies events; answers in their order, or `None` when that takes the longer way. Then nothing is written.
 ///
@@ -89,8 +93,8 @@ pub(super) async fn apply(
     }
     connections.keep(connection);
     Ok(match attempt {
-        Attempt::Written(answers, known) => {
-            feed.appended();
+        Attempt::Written(answers, seq, known) => {
+            feed.appended(seq);
             recent.put(known);
             Some(answers)
         }
@@ -123,17 +127,17 @@ async fn try_upon(
         return Ok(Attempt::Outrun);
     }
     let news = known.guests.news_json();
-    let version = if decision.rows.is_empty() && news.is_none() {
-        String::new()
+    let (version, seq) = if decision.rows.is_empty() && news.is_none() {
+        Default::default()
     } else {
         match call(connection, feed, &known, &decision, news, now).await {
-            Ok(version) => version,
+            Ok(written) => written,
             Err(error) if is_outrun(&error) => return Ok(Attempt::Outrun),
             Err(error) => return Err(db::query_error(error)),
         }
     };
     let (answers, written) = (decision.answers, decision.rows.into_iter().zip(decision.changes));
-    Ok(Attempt::Written(answers, settled(known, written, &version)))
+    Ok(Attempt::Written(answers, seq, settled(known, written, &version)))
 }
 
 /// What is known once the rows are committed in this version. The number of a new row is not.
@@ -195,7 +199,7 @@ fn readable(row: &QueryResult) -> Result<Option<Reservation>, DbErr> {
     Ok(Reservation::try_from(reservation::Model::from_query_result(row, "")?).ok())
 }
 
-/// Writes; answers the version that what was written has.
+/// Writes; answers the version that what was written has, and the newest sequence, 0 when there is none.
 async fn call(
     connection: &mut PgConnection,
     feed: &Feed,
@@ -203,7 +207,7 @@ async fn call(
     decision: &Decision,
     news: Option<serde_json::Value>,
     now: DateTime<Utc>,
-) -> Result<String, SqlxError> {
+) -> Result<(String, i64), SqlxError> {
     let version = |id: &str| known.rows.get(id).map_or("", |known| &*known.version);
     let (rows, changes) = (&decision.rows, &decision.changes);
     query_as(APPLY)
@@ -229,7 +233,6 @@ async fn call(
         .bind(texts(changes, |change| &change.after))
         .fetch_one(connection)
         .await
-        .map(|((), version)| version)
 }
 
 fn texts<'t, T>(items: &'t [T], text: impl Fn(&'t T) -> &'t str) -> Vec<&'t str> {
