@@ -10,6 +10,8 @@ rust_needed := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 node_needed := 20.19
 python_needed := 3.11
 FUZZ_SECONDS ?= 60
+# Tests wait for half of their time. Some are loads by themselves, so there is room for one more at once, not for two.
+test_threads := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
 # A shell that is not a login shell does not know where rustup put things.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -44,7 +46,7 @@ test: setup setup-checks setup-calls setup-chromium setup-promtool playground cl
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --test prove -- -D warnings
-	tests/with-postgres cargo test --locked --workspace
+	RUST_TEST_THREADS=$(test_threads) tests/with-postgres cargo test --locked --workspace
 	@if $(MAKE) --no-print-directory setup-fuzz; then $(MAKE) --no-print-directory fuzz; \
 	else echo "Going on without fuzzing; its corpus went through the tests above"; fi
 
