@@ -70,17 +70,21 @@ async fn a_hundred_thousand_recipients_are_stored_at_once_and_hold_nobody_up(db:
     };
     let provider = Provider::start(settings).await;
     let app = TestApp::start(&db, &provider).await;
-    for (property, first, guests) in [("big", 0, 100_000), ("middle", 200_000, 1_000), ("small", 300_000, 10)]
-    {
+    let start = Instant::now();
+    reservations(&app, "big", 0, 100_000).await;
+    let baseline = start.elapsed();
+    for (property, first, guests) in [("middle", 200_000, 1_000), ("small", 300_000, 10)] {
         reservations(&app, property, first, guests).await;
     }
     let start = Instant::now();
     let big = broadcast(&app, "big", 100_000).await;
     let took = start.elapsed();
-    println!("100,000 recipients stored in {took:.2?}");
-    // The promise is two seconds. An unoptimised build that shares the processor with other tests has more.
-    let bound = Duration::from_secs(if cfg!(debug_assertions) { 6 } else { 2 });
-    assert!(took < bound, "{took:?}");
+    println!("100,000 recipients stored in {took:.2?}, their reservations in {baseline:.2?}");
+    // The promise is two seconds. An unoptimised build that shares processor and disk with other tests is held to
+    // what tells one statement from a statement each, of which a machine does less than ten thousand a second.
+    let (slack, promise) = (Duration::from_secs(10), Duration::from_secs(2));
+    let bound = if cfg!(debug_assertions) { slack.max(6 * baseline) } else { promise };
+    assert!(took < bound, "{took:?}, their reservations {baseline:?}");
     // What started earlier and is larger has no more than its turn.
     sent(&provider, "big", 50).await;
     broadcast(&app, "middle", 1_000).await;
