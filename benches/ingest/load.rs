@@ -25,7 +25,7 @@ pub(crate) const GUESTS: usize = 5_000;
 pub(crate) struct Figures {
     pub(crate) rate: f64,
     p50: f64,
-    p99: f64,
+    pub(crate) p99: f64,
 }
 
 impl fmt::Display for Figures {
