@@ -20,6 +20,11 @@ on_both!(
 );
 
 const GUESTS: u32 = 300;
+/// What the provider takes.
+const PER_SECOND: f64 = 50.0;
+/// How many times as long as the limit asks for a broadcast may take, and how far off its estimate may be, so that a
+/// busy machine has room.
+const SLACK: f64 = 2.5;
 
 async fn limited(per_second: f64) -> Provider {
     let limit = Some(Limit { per_second, burst: 10 });
@@ -36,22 +41,33 @@ async fn broadcast(app: &TestApp, provider: &Provider, guests: u32) -> (f64, f64
         f64::from(u32::try_from(part).unwrap()) / f64::from(u32::try_from(whole).unwrap())
     };
     let refused = share(after.limited - before.limited, after.requests - before.requests);
-    (taken * 50.0 / f64::from(guests), refused)
+    (taken * PER_SECOND / f64::from(guests), refused)
 }
 
-// The bounds leave room for a busy machine; `make bench-broadcast` has the promised figures.
+/// `make bench-broadcast` has the promised figures. A busy machine takes longer, so time tells here only that a limit
+/// was found; that it is remembered is told by what the next process starts with.
 async fn the_limit_is_found_held_and_remembered_over_a_restart(db: TestDb) {
-    let provider = limited(50.0).await;
+    const ESTIMATE: &str = "besty_guest_api_rate_estimate";
+    let provider = limited(PER_SECOND).await;
     let app = TestApp::start(&db, &provider).await;
     for n in 1..=GUESTS {
         app.apply(&named(n)).await;
     }
     let (taken, refused) = broadcast(&app, &provider, GUESTS).await;
-    assert!(taken < 1.9 && refused < 0.03, "with nothing remembered: {taken} x, {refused}");
+    assert!(taken < SLACK && refused < 0.03, "with nothing remembered: {taken} x, {refused}");
+    let learned = app.figure(ESTIMATE).await;
+    assert!((PER_SECOND / SLACK..PER_SECOND * SLACK).contains(&learned), "{learned} a second");
     app.stop().await;
+
     let app = TestApp::start(&db, &provider).await;
+    let remembered = async {
+        while (app.figure(ESTIMATE).await - learned).abs() > 0.1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("the estimate", remembered).await;
     let (taken, refused) = broadcast(&app, &provider, GUESTS).await;
-    assert!(taken < 1.3 && refused < 0.01, "remembered: {taken} x, {refused}");
+    assert!(taken < SLACK && refused < 0.02, "remembered: {taken} x, {refused}");
     let report = provider.api.report();
     assert_eq!(report.violations, 0, "{report:?}");
     assert!(report.max_in_flight <= 10, "{report:?}");

@@ -144,6 +144,11 @@ impl TestApp {
 
     /// What `/metrics` says of this one, a whole number: the sum over its labels.
     pub async fn metric(&self, name: &str) -> u64 {
+        format!("{}", self.figure(name).await).parse().unwrap()
+    }
+
+    /// What `/metrics` says of this one: the sum over its labels.
+    pub async fn figure(&self, name: &str) -> f64 {
         let text = self.http.get(self.url("/metrics")).send().await.unwrap().text().await.unwrap();
         let values = text.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
@@ -152,7 +157,7 @@ impl TestApp {
         });
         let values: Vec<_> = values.collect();
         assert!(!values.is_empty(), "no {name} in {text}");
-        format!("{}", values.iter().sum::<f64>()).parse().unwrap()
+        values.iter().sum()
     }
 
     /// Waits until `/metrics` says this.
