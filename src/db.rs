@@ -89,6 +89,7 @@ impl Db {
         // Read here first: sea-orm repeats what it can't read, and a password in it.
         let readable = url.parse::<PgConnectOptions>();
         readable.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+        // One for the writer and one for the drain of the spool.
         let for_batches = if settings.pool_max > 4 { 2 } else { 1 };
         let pool = open(url, settings.pool_max.saturating_sub(for_batches).max(1), None).await?;
         let batches = open_for_batches(url, for_batches).await?;

@@ -63,9 +63,8 @@ impl Front {
         let (metrics, stopping) = (Metrics::new()?, CancellationToken::new());
         let access = Access::open(&config.access, &outside.http, &outside.clock).context("TOKENS_FILE")?;
         tokio::spawn(access.clone().keep(stopping.clone()));
-        let writers = if db.backend() == DbBackend::Postgres { 2 } else { 1 };
         let vitals = Vitals::default();
-        let intake = Intake::open(config, writers, &outside.clock, &metrics, &vitals).await;
+        let intake = Intake::open(config, &outside.clock, &metrics, &vitals).await;
         let url = config.public_webhook_url.clone();
         let reception = Reception::new(http::Front {
             db: db.clone(),

@@ -1,4 +1,4 @@
-//! What takes events in behind [`Ingest`], database or not: the spool from the start, the writers and the drain
+//! What takes events in behind [`Ingest`], database or not: the spool from the start, the writer and the drain
 //! once there is a table to write to.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Intake {
     ingest: Ingest,
-    writers: Vec<Writer>,
+    writer: Writer,
     spool: SpoolWriter,
     availability: Availability,
     clock: Clock,
@@ -35,7 +35,7 @@ pub(super) struct Intake {
 /// Events are written to the table.
 #[derive(Debug)]
 pub(super) struct RunningIntake {
-    writers: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
     writer_cancel: CancellationToken,
     drain: JoinHandle<()>,
     drain_cancel: CancellationToken,
@@ -44,20 +44,13 @@ pub(super) struct RunningIntake {
 }
 
 impl Intake {
-    /// Opens the spool. `writers` is how many there will be.
-    pub(super) async fn open(
-        config: &Config,
-        writers: usize,
-        clock: &Clock,
-        metrics: &Metrics,
-        vitals: &Vitals,
-    ) -> Self {
+    /// Opens the spool.
+    pub(super) async fn open(config: &Config, clock: &Clock, metrics: &Metrics, vitals: &Vitals) -> Self {
         let (spool, spool_writer) = Spool::start(config.spool_path.clone(), config.spool_max_bytes).await;
         vitals.watch("spool", spool_writer.task());
         let (availability, clock) = (Availability::default(), clock.clone());
-        let (ingest, writers) =
-            ingest::new(writers, clock.clone(), spool, availability.clone(), metrics.clone());
-        Self { ingest, writers, spool: spool_writer, availability, clock }
+        let (ingest, writer) = ingest::new(clock.clone(), spool, availability.clone(), metrics.clone());
+        Self { ingest, writer, spool: spool_writer, availability, clock }
     }
 
     /// The way in.
@@ -80,16 +73,13 @@ impl Intake {
             self.clock,
         );
         let (writer_cancel, drain_cancel) = (CancellationToken::new(), CancellationToken::new());
-        let run = |writer: Writer| {
-            let pulse = Pulse::default();
-            let task = tokio::spawn(writer.run(feed.clone(), writer_cancel.clone(), pulse.clone()));
-            vitals.watch_pulse("writer", task.abort_handle(), pulse);
-            task
-        };
+        let pulse = Pulse::default();
+        let writer = tokio::spawn(self.writer.run(feed.clone(), writer_cancel.clone(), pulse.clone()));
+        vitals.watch_pulse("writer", writer.abort_handle(), pulse);
         let drain = tokio::spawn(drain.run(drain_cancel.clone()));
         vitals.watch("drain", drain.abort_handle());
         RunningIntake {
-            writers: self.writers.into_iter().map(run).collect(),
+            writer,
             drain,
             writer_cancel,
             drain_cancel,
@@ -113,9 +103,7 @@ impl RunningIntake {
     /// What was accepted is written, or kept in the spool for the next start.
     pub(super) async fn stop(self) {
         self.writer_cancel.cancel();
-        for writer in self.writers {
-            log_end("writer", writer.await.map(|()| None));
-        }
+        log_end("writer", self.writer.await.map(|()| None));
         self.drain_cancel.cancel();
         log_end("drain", self.drain.await.map(|()| None));
         log_end("spool", self.spool.stop().await.map(|()| None));

@@ -102,7 +102,7 @@ const MEANINGS: &[(&str, &[(&str, &str)])] = &[
             ("DB_NAME", "The name of the database"),
             (
                 "DB_POOL_MAX",
-                "The most connections to the database at once; two of them (one, below 5) are the writers' own",
+                "The most connections to the database at once; two of them (one, below 5) are for webhooks alone",
             ),
         ],
     ),

@@ -1,20 +1,17 @@
 //! The writer: queue -> batch -> one transaction -> an answer for each.
 //!
-//! A writer takes what queued while its last commit ran, so that a batch is as large as the load makes it
-//! and an idle server answers at once. Nobody is told "applied" before the commit. On PostgreSQL there are
-//! two, so that one prepares its batch while the other's commits; a guest's events all go to the same one,
-//! so that they seldom get in each other's way. That they may is [`super::optimistic`]'s to deal with.
+//! The writer takes what queued while its last commit ran, so that a batch is as large as the load makes it
+//! and an idle server answers at once. Nobody is told "applied" before the commit. There is one: a second would
+//! prepare its batch while the first one's commits, and both would have half as much in theirs, which costs more
+//! than it gains. Other processes have writers too; that they may get in each other's way is
+//! [`super::optimistic`]'s to deal with.
 //!
 //! What can't be written now is kept in the spool, and answered once it is on disk there: while the
 //! database is known to be away at once, else when the writer finds out, or when the deadline of a
 //! request has passed. An event whose deadline passed in the queue may be both spooled and applied:
 //! the order makes the second time a duplicate.
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use thiserror::Error;
@@ -75,7 +72,7 @@ pub enum IngestError {
 /// The way in; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    queues: Arc<[mpsc::Sender<Job>]>,
+    queue: mpsc::Sender<Job>,
     spool: Spool,
     availability: Availability,
     clock: Clock,
@@ -101,26 +98,18 @@ struct Job {
 
 type Answer = oneshot::Sender<Result<Taken, IngestError>>;
 
-/// So many queues, and their writers. Until those run, all that is taken waits, unless the database is known to
-/// be away.
+/// A queue, and its writer. Until that runs, all that is taken waits, unless the database is known to be away.
 #[must_use]
-pub fn new(
-    writers: usize,
-    clock: Clock,
-    spool: Spool,
-    availability: Availability,
-    metrics: Metrics,
-) -> (Ingest, Vec<Writer>) {
-    let writer = |queue| Writer {
+pub fn new(clock: Clock, spool: Spool, availability: Availability, metrics: Metrics) -> (Ingest, Writer) {
+    let (way_in, queue) = mpsc::channel(QUEUE);
+    let writer = Writer {
         queue,
         spool: spool.clone(),
         availability: availability.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
     };
-    let (queues, ends): (Vec<_>, Vec<_>) = (0..writers).map(|_| mpsc::channel(QUEUE / writers)).unzip();
-    let writers = ends.into_iter().map(writer).collect();
-    (Ingest { queues: queues.into(), spool, availability, clock, metrics }, writers)
+    (Ingest { queue: way_in, spool, availability, clock, metrics }, writer)
 }
 
 impl Ingest {
@@ -140,7 +129,7 @@ impl Ingest {
         let (answer, result) = oneshot::channel();
         let job = Job { event: Arc::clone(&event), answer, mark: traces::mark() };
         let written = async {
-            self.queue(&event.guest_id).send(job).await.ok()?;
+            self.queue.send(job).await.ok()?;
             result.await.ok()
         };
         match tokio::time::timeout(DEADLINE, written).await {
@@ -150,21 +139,13 @@ impl Ingest {
         }
     }
 
-    fn queue(&self, guest_id: &str) -> &mpsc::Sender<Job> {
-        let mut hasher = DefaultHasher::new();
-        guest_id.hash(&mut hasher);
-        let queues = self.queues.len() as u64;
-        // Below the number of queues, so it is a place among them.
-        &self.queues[usize::try_from(hasher.finish() % queues).unwrap_or_default()]
-    }
-
-    /// Events that wait for the writers.
+    /// Events that wait for the writer.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.queues.iter().map(|queue| queue.max_capacity() - queue.capacity()).sum()
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Whether the database is away, as far as the writers know.
+    /// Whether the database is away, as far as the writer knows.
     #[must_use]
     pub fn is_database_away(&self) -> bool {
         self.availability.is_away()
@@ -292,7 +273,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (spool, spool_writer) = Spool::start(folder.path().join("spool.db"), 1 << 30).await;
         let metrics = Metrics::new().unwrap();
-        let (ingest, mut writers) = new(1, Clock::system(), spool.clone(), Availability::default(), metrics);
+        let (ingest, mut writer) = new(Clock::system(), spool.clone(), Availability::default(), metrics);
         // Nobody writes: the queue fills up and stays full.
         let started = Instant::now();
         let taken = join_all((0..QUEUE + 100).map(|n| ingest.apply(Box::new(event(n))))).await;
@@ -300,7 +281,7 @@ mod tests {
         assert!(taken.iter().all(|taken| *taken == Ok(Taken::Queued)), "each is told what is so");
         assert_eq!(spool.usage().borrow().waiting, (QUEUE + 100) as u64);
         let mut left = Vec::new();
-        assert_eq!(writers[0].queue.recv_many(&mut left, 2 * QUEUE).await, QUEUE, "and no more in memory");
+        assert_eq!(writer.queue.recv_many(&mut left, 2 * QUEUE).await, QUEUE, "and no more in memory");
         spool_writer.stop().await.unwrap();
     }
 }

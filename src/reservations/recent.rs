@@ -15,8 +15,8 @@ use hashlink::LruCache;
 
 use super::{Reservation, ReservationEvent, guests::Guest};
 
-/// Reservations, and as many guests, a writer; at worst they take some 20 MB.
-const KEPT: usize = 16_384;
+/// Reservations, and as many guests; at worst they take some 40 MB.
+const KEPT: usize = 32_768;
 
 /// A row as it was in a version.
 #[derive(Clone, Debug)]

@@ -36,7 +36,7 @@ const REASON_MAX: usize = 500;
 /// Webhooks deleted at once.
 const FORGET: i64 = 200;
 /// How long the database may take, until one is kept in the spool: its sender is waiting for an answer. As long
-/// as the writers take to find out.
+/// as the writer takes to find out.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long the spool may take.
 const KEEP: Duration = Duration::from_secs(2);
