@@ -44,7 +44,7 @@ async fn ids_until(stream: &mut Sse, last: &str) -> Vec<String> {
 }
 
 /// 20,000 events for 2,000 reservations, shuffled, a fifth of them repeated, from 64 connections; on PostgreSQL to
-/// two servers of the one database, since one alone keeps the events of a guest from each other's way.
+/// two servers of the one database, since one alone has one writer.
 async fn a_storm_of_events_ends_like_sorted_ones(db: TestDb) {
     let (provider, mut rng) = (nobody_is_looked_up().await, StdRng::seed_from_u64(3));
     let app = TestApp::start(&db, &provider).await;
