@@ -1,4 +1,4 @@
-//! What a writer of this process wrote last, so that the next event about it costs no read.
+//! What the writer of this process wrote last, so that the next event about it costs no read.
 //!
 //! A hint and no more: each entry has the version of its row, the write checks it, and an entry that
 //! was outrun is read again. Whoever takes entries has them alone and puts them back after the commit,
