@@ -29,7 +29,7 @@ const QUERIES: [&str; 5] = [
 /// own.
 async fn statements(app: &TestApp, proxy: &Proxy, query: &str, variables: &Value) -> u64 {
     let mut fewest = u64::MAX;
-    for _ in 0..8 {
+    for _ in 0..20 {
         let before = proxy.statements();
         app.graphql(query, variables.clone()).await;
         fewest = fewest.min(proxy.statements() - before);

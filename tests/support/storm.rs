@@ -38,6 +38,9 @@ const PROPERTIES: u64 = 5;
 const LONGEST: Duration = Duration::from_secs(3);
 /// How long the watchers may take to come to the end once the last event is in.
 const CATCH_UP: Duration = Duration::from_secs(30);
+/// How long whoever posts keeps a connection that it does not use. What is kept for longer than a server that goes
+/// says so with every answer may be closed at the moment it is used again; a busy machine takes its time in between.
+const KEPT_IDLE: Duration = Duration::from_millis(500);
 /// Between two tries of a server that is away.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -240,7 +243,7 @@ async fn post(
 /// Posts all events at their rate; answers their results, and what stood in the way of those that took more than one
 /// try.
 async fn post_all(storm: Storm, bases: Bases) -> (Vec<String>, Vec<String>) {
-    let http = besty::app::http_client().unwrap();
+    let http = reqwest::Client::builder().pool_idle_timeout(KEPT_IDLE).build().unwrap();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(storm.per_second).unwrap());
     let mut posts = JoinSet::new();
     for n in 0..storm.per_second * storm.length.as_secs() {
@@ -319,7 +322,7 @@ async fn take_turns(mut ground: Ground<'_>) -> usize {
 
 async fn start(storm: Storm, db: &TestDb, guest_api: &str, n: usize) -> Server {
     let spool = db.folder().join(format!("spool-{n}.db"));
-    let delay = if storm.going == Going::Replaced { "2" } else { "0" };
+    let delay = if storm.going == Going::Replaced { "3" } else { "0" };
     let set =
         [("SPOOL_PATH", spool.to_str().unwrap()), ("DB_POOL_MAX", "8"), ("SHUTDOWN_DELAY_SECONDS", delay)];
     Server::start(db, guest_api, &set).await
