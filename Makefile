@@ -12,6 +12,8 @@ python_needed := 3.11
 FUZZ_SECONDS ?= 60
 # Tests wait for half of their time. Some are loads by themselves, so there is room for one more at once, not for two.
 test_threads := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# Takes what there is of the machine, and waits for three servers as long as a client would.
+test_alone := rolling::
 
 # A shell that is not a login shell does not know where rustup put things.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -46,7 +48,8 @@ test: setup setup-checks setup-calls setup-chromium setup-promtool playground cl
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --test prove -- -D warnings
-	RUST_TEST_THREADS=$(test_threads) tests/with-postgres cargo test --locked --workspace
+	RUST_TEST_THREADS=$(test_threads) tests/with-postgres cargo test --locked --workspace -- --skip $(test_alone)
+	tests/with-postgres cargo test --locked --test it -- $(test_alone)
 	@if $(MAKE) --no-print-directory setup-fuzz; then $(MAKE) --no-print-directory fuzz; \
 	else echo "Going on without fuzzing; its corpus went through the tests above"; fi
 
