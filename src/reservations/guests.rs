@@ -147,10 +147,14 @@ impl GuestBook {
         self.guests.into_iter().map(settled).collect()
     }
 
-    /// Begins guests of whom neither the table nor a reservation says anything.
-    pub(super) fn begin(&mut self, ids: &[&str]) {
-        let new = |id: &&str| ((*id).to_owned(), Guest { is_new: true, ..Guest::default() });
-        self.guests.extend(ids.iter().map(new));
+    /// Begins those guests of these events that it does not know: neither the table nor a reservation says anything
+    /// of them.
+    pub(super) fn begin(&mut self, events: &[Arc<ReservationEvent>]) {
+        for event in events {
+            if !self.knows(&event.guest_id) {
+                self.guests.insert(event.guest_id.clone(), Guest { is_new: true, ..Guest::default() });
+            }
+        }
     }
 
     /// Whether it has begun with this guest.

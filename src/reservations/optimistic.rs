@@ -24,7 +24,6 @@ use super::{
     change::Before,
     guests::GuestBook,
     recent::{self, Recent, Taken},
-    store,
 };
 use crate::{
     db::{self, KeptConnections},
@@ -48,14 +47,16 @@ enum Attempt {
     Unsuited,
 }
 
-/// Reservation ids, and beside each the guest of the event.
+/// Reservation ids, and beside each the guest of the event. A guest who is met for the first time may have rows all
+/// the same, which others wrote.
 const READ: &str = "SELECT r.*, r.xmin::text AS version, g.xmin::text AS known_version, \
      g.guest_id AS known_guest_id, g.fetch_after AS known_fetch_after, \
      g.fetch_attempts AS known_fetch_attempts, \
      g.first_name AS known_first_name, g.first_name_order AS known_first_name_order, \
      g.last_name AS known_last_name, g.last_name_order AS known_last_name_order, \
      g.email AS known_email, g.email_order AS known_email_order, \
-     g.phone AS known_phone, g.phone_order AS known_phone_order \
+     g.phone AS known_phone, g.phone_order AS known_phone_order, \
+     g.guest_id IS NULL AND EXISTS (SELECT FROM reservations AS o WHERE o.guest_id = e.guest_id) AS met_by_others \
      FROM unnest($1::text[], $2::text[]) AS e(reservation_id, guest_id) \
      LEFT JOIN reservations AS r ON r.reservation_id = e.reservation_id \
      LEFT JOIN guests AS g ON g.guest_id = e.guest_id";
@@ -111,11 +112,10 @@ async fn try_upon(
     events: &[Arc<ReservationEvent>],
     now: DateTime<Utc>,
 ) -> Result<Attempt, DbErr> {
-    if !read(connection, &mut known, events).await?
-        || has_rows_of_new_guests(feed, &mut known, events).await?
-    {
+    if !read(connection, &mut known, events).await? {
         return Ok(Attempt::Unsuited);
     }
+    known.guests.begin(events);
     known.guests.learn_from(events);
     if known.guests.has_changed_rows() {
         return Ok(Attempt::Unsuited);
@@ -152,7 +152,7 @@ fn settled(known: Known, written: impl Iterator<Item = (Reservation, NewChange)>
     Taken { rows, guests: known.guests.settle(version) }
 }
 
-/// Reads what the events are about and is not known yet; answers whether all of it can be read.
+/// Reads what the events are about and is not known yet; answers whether a batch can be decided upon that.
 async fn read(
     connection: &mut PgConnection,
     known: &mut Known,
@@ -169,6 +169,9 @@ async fn read(
     let (ids, guests): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     for row in query(READ).bind(ids).bind(guests).fetch_all(connection).await.map_err(db::query_error)? {
         let row = QueryResult::from(row);
+        if row.try_get("", "met_by_others")? {
+            return Ok(false);
+        }
         if let Some(version) = row.try_get::<Option<String>>("", "version")? {
             let Some(row) = readable(&row)? else { return Ok(false) };
             known.rows.insert(row.reservation_id.clone(), recent::Known { row, version, image: None });
@@ -178,21 +181,6 @@ async fn read(
         }
     }
     Ok(true)
-}
-
-/// Whether guests who are met for the first time have rows already. If none has, they are begun.
-async fn has_rows_of_new_guests(
-    feed: &Feed,
-    known: &mut Known,
-    events: &[Arc<ReservationEvent>],
-) -> Result<bool, DbErr> {
-    let ids: BTreeSet<_> = events.iter().map(|event| event.guest_id.as_str()).collect();
-    let new: Vec<_> = ids.into_iter().filter(|id| !known.guests.knows(id)).collect();
-    if !new.is_empty() && !store::of_guests(feed.db().pool(), &new).await?.is_empty() {
-        return Ok(true);
-    }
-    known.guests.begin(&new);
-    Ok(false)
 }
 
 fn readable(row: &QueryResult) -> Result<Option<Reservation>, DbErr> {
