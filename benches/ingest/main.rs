@@ -36,6 +36,7 @@ fn main() {
     let load = Load::new(server.address);
     load.fill();
     server.psql("VACUUM ANALYZE");
+    server.have_log_files();
     let (at_64, upserts) = beside_pgbench(&server, &load, 64, 1.25);
     Row {
         promise: "webhooks, 64 connections, p99",
