@@ -31,6 +31,9 @@ on_both!(
 /// The feed lock, as `feed/log.rs` has it.
 const FEED_LOCK: i64 = 0x62_6573_7479;
 
+/// What says how many webhooks wait in the spool.
+const WAITING: &str = "besty_spool_waiting";
+
 /// The most a sender may wait, as the source sees it.
 pub const DEADLINE: Duration = Duration::from_millis(2_500);
 
@@ -140,10 +143,24 @@ async fn a_slow_database_does_not_keep_senders_waiting(db: TestDb) {
     app.stop().await;
 }
 
+/// Has the database refuse all rejected webhooks, or take them again.
+async fn refuse_rejected(db: &Db, refuse: bool) {
+    let statement = match (db.backend(), refuse) {
+        (DbBackend::Sqlite, true) => {
+            "CREATE TRIGGER closed BEFORE INSERT ON rejected_webhooks BEGIN SELECT RAISE(ABORT, 'closed'); END"
+        }
+        (DbBackend::Sqlite, false) => "DROP TRIGGER closed",
+        (_, true) => "ALTER TABLE rejected_webhooks ADD CONSTRAINT closed CHECK (FALSE)",
+        (_, false) => "ALTER TABLE rejected_webhooks DROP CONSTRAINT closed",
+    };
+    db.pool().execute_unprepared(statement).await.unwrap();
+}
+
 async fn a_spooled_row_that_is_refused_does_not_hold_up_the_spool(db: TestDb) {
     let provider = Provider::quick().await;
     let app = TestApp::start(&db, &provider).await;
     let direct = db.connect().await;
+    refuse_rejected(&direct, true).await;
     let lock = hold_up(&direct).await;
     let events: Vec<_> = (0..30).map(|n| if n == 11 { poisoned(n) } else { named(n) }).collect();
     for (status, body) in join_all(events.iter().map(|event| app.webhook(event))).await {
@@ -151,6 +168,15 @@ async fn a_spooled_row_that_is_refused_does_not_hold_up_the_spool(db: TestDb) {
     }
     poison(&lock).await;
     lock.commit().await.unwrap();
+    within("the refused one to be all that is left", async {
+        while number(&direct, "SELECT COUNT(*) FROM reservations").await < 29
+            || app.figure(WAITING).await > 1.0
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    refuse_rejected(&direct, false).await;
     drained(&app).await;
     all_there_once(&direct, 29).await;
     let sql = "SELECT reason, body FROM rejected_webhooks";

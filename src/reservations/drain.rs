@@ -204,8 +204,8 @@ impl Drain {
         Ok((events, waiting))
     }
 
-    /// An event that the database will never take. It was answered 200 long ago, so it is kept among the
-    /// rejected webhooks, as a body that can be tried again; if that fails, in the spool's file.
+    /// An event that the database will never take. It was answered 200 long ago, so it goes to the rejected
+    /// webhooks, as a body that can be tried again: to those of the file first, from where it is stored.
     async fn refused(
         &self,
         event: &ReservationEvent,
@@ -216,12 +216,6 @@ impl Drain {
         tracing::error!(reservation, webhook, reason, "the database refused a spooled event");
         let told = IngestError::Refused.to_string();
         let rejection = Rejection::new(waiting.event.as_bytes(), &told, self.table.clock.now());
-        match self.rejected.store(&rejection).await {
-            Ok(()) => self.spool.file().forget(&[waiting]).await,
-            Err(error) => {
-                tracing::error!(%error, reservation, webhook, "a rejected event is set aside in the spool");
-                self.spool.file().bury(waiting, reason).await
-            }
-        }
+        self.spool.file().reject(waiting, &rejection).await
     }
 }

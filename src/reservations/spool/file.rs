@@ -12,8 +12,8 @@ use tokio::sync::{Mutex, watch};
 use super::{SpoolError, aside};
 use crate::db::{self, Bind, Db, Failure};
 
-/// Identifiers only grow, so what is read after one that was seen is new. `dead` keeps events that the
-/// database refused for good, for whoever looks into why. `rejected` came later; an older file gets it here.
+/// Identifiers only grow, so what is read after one that was seen is new. `dead` keeps what is no
+/// event of ours, for whoever looks into why. `rejected` came later; an older file gets it here.
 const SCHEMA: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS spool (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS dead (id INTEGER PRIMARY KEY, event TEXT NOT NULL, reason TEXT NOT NULL)",
@@ -28,7 +28,7 @@ pub struct Usage {
     pub waiting: u64,
     /// Rejected webhooks that wait to be stored.
     pub rejected: u64,
-    /// Bytes of the events in the file, waiting or refused.
+    /// Bytes of the events in the file, waiting or set aside.
     pub bytes: u64,
     /// The file could not be used the last time.
     pub is_broken: bool,

@@ -2,11 +2,14 @@
 //! so that they take no room from events; the oldest make room for the newest.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbErr, QueryResult};
+use sea_orm::{ConnectionTrait as _, DbErr, QueryResult};
 use uuid::Uuid;
 
-use super::{SpoolError, file::SpoolFile};
-use crate::db::{self, Bind, Db};
+use super::{
+    SpoolError,
+    file::{SpoolFile, Waiting, size},
+};
+use crate::db::{self, Bind, Db, WriteTx};
 
 /// A webhook that carried a valid secret and is not applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,15 +60,7 @@ impl SpoolFile {
         let insert = async |file: Db| {
             let tx = file.begin_write().await?;
             for webhook in webhooks {
-                let mut bind = Bind::new(file.backend());
-                let places = [
-                    bind.push(webhook.id.to_string()),
-                    bind.push_instant(webhook.received_at),
-                    bind.push(webhook.reason.as_str()),
-                    bind.push(webhook.body.clone()),
-                ];
-                let sql = "INSERT INTO rejected (id, received_at, reason, body) VALUES";
-                db::execute(tx.conn(), format!("{sql} ({})", places.join(", ")), bind.into_values()).await?;
+                insert(&tx, webhook).await?;
             }
             let make_room = "DELETE FROM rejected WHERE n IN (SELECT n FROM (\
                  SELECT n, ROW_NUMBER() OVER newest AS place, SUM(LENGTH(body)) OVER newest AS bytes \
@@ -82,6 +77,27 @@ impl SpoolFile {
         }
         self.usage().send_modify(|usage| {
             usage.rejected = (usage.rejected + webhooks.len() as u64).saturating_sub(deleted);
+        });
+        Ok(())
+    }
+
+    /// Takes an event out of those that wait, and keeps it here.
+    pub(in crate::reservations) async fn reject(
+        &self,
+        waiting: &Waiting,
+        webhook: &Rejection,
+    ) -> Result<(), SpoolError> {
+        let reject = async |file: Db| {
+            let tx = file.begin_write().await?;
+            insert(&tx, webhook).await?;
+            db::execute(tx.conn(), "DELETE FROM spool WHERE id = $1", [waiting.id.into()]).await?;
+            tx.commit().await
+        };
+        self.using(reject).await?;
+        self.usage().send_modify(|usage| {
+            usage.waiting = usage.waiting.saturating_sub(1);
+            usage.bytes = usage.bytes.saturating_sub(size(&waiting.event));
+            usage.rejected += 1;
         });
         Ok(())
     }
@@ -112,6 +128,18 @@ impl SpoolFile {
     }
 }
 
+async fn insert(tx: &WriteTx, webhook: &Rejection) -> Result<(), DbErr> {
+    let mut bind = Bind::new(tx.conn().get_database_backend());
+    let places = [
+        bind.push(webhook.id.to_string()),
+        bind.push_instant(webhook.received_at),
+        bind.push(webhook.reason.as_str()),
+        bind.push(webhook.body.clone()),
+    ];
+    let sql = "INSERT INTO rejected (id, received_at, reason, body) VALUES";
+    db::execute(tx.conn(), format!("{sql} ({})", places.join(", ")), bind.into_values()).await.map(drop)
+}
+
 fn numbered(row: &QueryResult) -> Result<(i64, Rejection), DbErr> {
     let id: String = row.try_get("", "id")?;
     let webhook = Rejection {
@@ -126,8 +154,6 @@ fn numbered(row: &QueryResult) -> Result<(i64, Rejection), DbErr> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use sea_orm::ConnectionTrait as _;
 
     use super::*;
     use crate::reservations::spool::{Spool, SpoolWriter};
