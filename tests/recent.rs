@@ -6,9 +6,29 @@ use serde_json::{Value, json};
 use crate::support::{
     TestApp, TestDb,
     app::Provider,
-    events::{created, event},
+    events::{created, event, named},
     on_both,
 };
+
+/// So many guests, each met for the first time.
+const IMPORTED: u32 = 200;
+
+/// In an empty database nothing is analysed, and PostgreSQL plans for what it guesses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_import_reads_no_more_the_more_there_is() {
+    let db = TestDb::postgres().await;
+    let (app, _provider, pool) = start(&db).await;
+    for n in 0..IMPORTED {
+        app.apply(&named(n)).await;
+    }
+    // What a connection has read is counted when it is closed.
+    app.stop().await;
+    let sql = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'besty_reservations_guest'";
+    let read = db::query_one(pool.pool(), sql, []).await.unwrap().unwrap();
+    let read: i64 = read.try_get_by_index(0).unwrap();
+    assert!(read < 10 * i64::from(IMPORTED), "{read} entries of the index for {IMPORTED} reservations");
+    pool.close().await.unwrap();
+}
 
 on_both!(a_row_that_others_changed_is_read_again, a_row_that_others_removed_comes_back);
 
