@@ -153,7 +153,7 @@ impl Drain {
     }
 
     /// Stores the next rejected webhooks, if the database is there. One that the table does not take is passed
-    /// over, and tried again later.
+    /// over, and tried again later, as are all of them when it takes none.
     async fn store_rejected(&mut self) -> Result<Step, SpoolError> {
         if self.availability.is_away() {
             return Ok(Step::Later);
@@ -163,13 +163,17 @@ impl Drain {
             self.after_rejected = 0;
             return Ok(Step::Later);
         };
+        let mut step = Step::Later;
         for (_, webhook) in &waiting {
             let Ok(stored) = tokio::time::timeout(LIMIT, self.rejected.store(webhook)).await else {
                 tracing::warn!("rejected webhooks were not stored in time; trying again");
                 return Ok(Step::Later);
             };
             match stored {
-                Ok(()) => self.spool.file().forget_rejected(webhook.id).await?,
+                Ok(()) => {
+                    self.spool.file().forget_rejected(webhook.id).await?;
+                    step = Step::Further;
+                }
                 Err(error) if Failure::of(&error) == Failure::Away => {
                     tracing::warn!(%error, "rejected webhooks were not stored; trying again");
                     return Ok(Step::Later);
@@ -180,7 +184,7 @@ impl Drain {
             }
         }
         self.after_rejected = last;
-        Ok(Step::Further)
+        Ok(step)
     }
 
     /// What was kept, as events. What can't be read was not written by us and never will be one.
