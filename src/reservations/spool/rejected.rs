@@ -57,7 +57,7 @@ impl SpoolFile {
     }
 
     async fn insert_rejected_once(&self, webhooks: &[&Rejection], room: Room) -> Result<(), SpoolError> {
-        let insert = async |file: Db| {
+        let insert_all = async |file: Db| {
             let tx = file.begin_write().await?;
             for webhook in webhooks {
                 insert(&tx, webhook).await?;
@@ -71,7 +71,7 @@ impl SpoolFile {
             tx.commit().await?;
             Ok(deleted.rows_affected())
         };
-        let deleted = self.using(insert).await?;
+        let deleted = self.using(insert_all).await?;
         if deleted > 0 {
             tracing::error!(deleted, "the oldest rejected webhooks in the spool made room for newer ones");
         }
@@ -81,7 +81,8 @@ impl SpoolFile {
         Ok(())
     }
 
-    /// Takes an event out of those that wait, and keeps it here.
+    /// Takes an event out of those that wait, and keeps it here. It has been in the file before, so nothing makes
+    /// room for it.
     pub(in crate::reservations) async fn reject(
         &self,
         waiting: &Waiting,
@@ -90,12 +91,14 @@ impl SpoolFile {
         let reject = async |file: Db| {
             let tx = file.begin_write().await?;
             insert(&tx, webhook).await?;
-            db::execute(tx.conn(), "DELETE FROM spool WHERE id = $1", [waiting.id.into()]).await?;
-            tx.commit().await
+            let deleted =
+                db::execute(tx.conn(), "DELETE FROM spool WHERE id = $1", [waiting.id.into()]).await?;
+            tx.commit().await?;
+            Ok(deleted.rows_affected())
         };
-        self.using(reject).await?;
+        let deleted = self.using(reject).await?;
         self.usage().send_modify(|usage| {
-            usage.waiting = usage.waiting.saturating_sub(1);
+            usage.waiting = usage.waiting.saturating_sub(deleted);
             usage.bytes = usage.bytes.saturating_sub(size(&waiting.event));
             usage.rejected += 1;
         });
