@@ -108,13 +108,23 @@ async fn a_storm_of_events_ends_like_sorted_ones(db: TestDb) {
     pool.close().await.unwrap();
 }
 
+/// Has every other event be about a reservation of its own, so that it is seen when it is lost, and the rest about some
+/// that have many.
+fn tell_apart(events: &mut [Value], round: usize) {
+    for (n, event) in events.iter_mut().enumerate().step_by(2) {
+        event["data"]["reservationId"] = format!("res_{round}_{n}").into();
+    }
+}
+
 /// SIGKILL at a random moment under load, twenty times over on one database.
 async fn every_answered_event_survives_kills(db: TestDb) {
     let (provider, mut rng) = (nobody_is_looked_up().await, StdRng::seed_from_u64(5));
     let mut promised = Vec::new();
-    for _ in 0..20 {
+    for round in 0..20 {
         let server = Server::start(&db, &provider.url, &[]).await;
-        let load = Arc::new(events(50_000, 500, &mut rng));
+        let mut load = events(50_000, 500, &mut rng);
+        tell_apart(&mut load, round);
+        let load = Arc::new(load);
         let urls = [server.url.clone()];
         let posting = tokio::spawn({
             let load = Arc::clone(&load);
@@ -129,7 +139,7 @@ async fn every_answered_event_survives_kills(db: TestDb) {
         promised.extend(answered.map(|(n, _)| load[*n].clone()));
     }
     let app = TestApp::start(&db, &provider).await;
-    let rows = store::latest(app.running().db(), &ReservationFilter::default(), 10_000, 0).await.unwrap();
+    let rows = store::latest(app.running().db(), &ReservationFilter::default(), 100_000, 0).await.unwrap();
     println!("20 kills, {} events answered, {} rows", promised.len(), rows.len());
     // What was answered is there; something newer that was not answered may be there instead.
     for (id, (event, _)) in fold::folded(&parsed(&promised)) {
