@@ -26,7 +26,7 @@ const QUERIES: [&str; 5] = [
 ];
 
 /// For any of the queries. One statement for each of a list's thirty objects would be far beyond; on a busy machine
-/// some take longer than the millisecond that a loader waits for them, and are read with a statement more.
+/// thirty take longer than the millisecond that a loader waits for more, and are read with a statement or two more.
 const A_FEW: RangeInclusive<u64> = 1..=8;
 
 /// The statements of one run. Others run in the background now and then, so the fewest of some runs are its
@@ -71,7 +71,7 @@ async fn a_long_list_costs_a_few_statements() {
         let long = statements(&app, &proxy, &query, &json!({ "first": 30 })).await;
         println!("{short} statements for 2, {long} for 30: {query}");
         assert!(A_FEW.contains(&short), "{short}: {query}");
-        assert!(A_FEW.contains(&long), "{long}: {query}");
+        assert!((1..=short + 2).contains(&long), "{long}, and {short} for a short list: {query}");
     }
     let query = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on Reservation { history { kind } } } }";
     let all = app
