@@ -3,7 +3,8 @@
 //! broadcast, and what each index costs. `make bench-ingest` brings the PostgreSQL (with fsync) and
 //! builds the server as it is shipped.
 //!
-//! What is compared is measured in turns, so that what the machine does meanwhile falls on both.
+//! PostgreSQL has the files of its log from before, as one has that was used for a while. What is compared is
+//! measured in turns, so that what the machine does meanwhile falls on both.
 #![expect(clippy::disallowed_methods, reason = "a bench measures the time that passes")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench may stop at what it did not expect")]
 

@@ -23,7 +23,8 @@ impl Server {
     }
 
     /// Leaves PostgreSQL with files to write its log to. A new one makes each file when it first needs it, 16 MiB of
-    /// zeros that every commit waits for; one that has been used for a while has some over from before.
+    /// zeros that every commit waits for; one that has been used for a while has some over from before. Sixty stay below
+    /// `max_wal_size`, beyond which they are deleted.
     pub(crate) fn have_log_files(&self) {
         self.psql(
             "DO $$ BEGIN FOR n IN 1..60 LOOP \
