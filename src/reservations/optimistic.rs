@@ -4,7 +4,8 @@
 //! this process wrote itself is [remembered](super::recent), and left out there. The second
 //! takes the feed lock and writes what was decided where every version is still the same, or nothing at all.
 //! So it ends in what a batch that had held the lock all along would have written. What it can't do (rows of
-//! a guest whose fields change, or whom others met first, and a row it can't read) and what was outrun is left to that longer way.
+//! a guest whose fields change, or whom others met first, and a row it can't read) and what was outrun is left
+//! to that longer way.
 
 use std::{
     collections::{BTreeSet, HashMap},
